@@ -1,0 +1,61 @@
+"""One root for all that can go wrong, a sentence for the user in each.
+
+A sentence says what happened, to which job, what was kept and what to do
+next. ``status`` is the status of the DataLad result that the error becomes:
+``impossible`` where the request cannot be met as things stand, ``error`` where
+something broke.
+"""
+
+from __future__ import annotations
+
+
+class HpcError(Exception):
+    """Root of all errors of this extension; its text is meant for the user."""
+
+    status = "error"
+
+
+class BadRequest(HpcError):
+    """The request cannot be met; nothing was changed."""
+
+    status = "impossible"
+
+
+class OutputsClaimed(BadRequest):
+    """An output is reserved by an open job."""
+
+
+class SubmissionRefused(BadRequest):
+    """The scheduler said no; its own words are in the text."""
+
+
+class SubmissionUncertain(HpcError):
+    """The scheduler may or may not have accepted the job."""
+
+
+class SchedulerUnreachable(HpcError):
+    """The scheduler, or its accounting, did not give an answer that can be used."""
+
+
+class StoreUnusable(HpcError):
+    """The job store is locked, unreadable or from a newer version."""
+
+
+class BrokenRecord(HpcError):
+    """A commit message carries our marker, but no record that can be read."""
+
+
+class CommitFailed(HpcError):
+    """Git or git-annex could not record outputs."""
+
+
+class ProcessFailed(HpcError):
+    """A program that we started ended with an error."""
+
+
+class ProcessTimedOut(ProcessFailed):
+    """A program that we started did not end within its time limit and was killed."""
+
+
+class ProgramMissing(ProcessFailed):
+    """A program that we need is not installed."""

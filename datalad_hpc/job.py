@@ -1,0 +1,203 @@
+"""Values that every room may use: jobs, tasks, claims and what a scheduler says of them.
+
+Paths of claims and folders are POSIX strings relative to the dataset's root,
+times are timezone-aware UTC, durations are seconds and sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+
+class ClaimKind(str, Enum):
+    """What a claimed path stands for."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    GLOB = "glob"
+
+
+class ClaimRole(str, Enum):
+    """Why a path is claimed: the user declared it, or the scheduler writes its log there."""
+
+    OUTPUT = "output"
+    LOG = "log"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A path below the dataset's root that an open job has reserved."""
+
+    path: str
+    kind: ClaimKind
+    role: ClaimRole = ClaimRole.OUTPUT
+
+
+class JobState(str, Enum):
+    """Where a job stands in the store; the scheduler's own states are words of its own."""
+
+    RESERVED = "reserved"
+    """The outputs are claimed, nothing was handed to the scheduler yet."""
+    SUBMITTING = "submitting"
+    """The scheduler is being asked; it may have accepted the job."""
+    OPEN = "open"
+    """The scheduler has the job."""
+    FINISHED = "finished"
+    """The job's outputs are committed."""
+    CLOSED = "closed"
+    """The job was given up without a commit."""
+    REFUSED = "refused"
+    """The scheduler never accepted the job."""
+
+    @property
+    def holds_claims(self) -> bool:
+        """Whether the claims of a job in this state still keep others away."""
+        return self in OPEN_STATES
+
+
+OPEN_STATES = (JobState.RESERVED, JobState.SUBMITTING, JobState.OPEN)
+
+
+class Phase(str, Enum):
+    """All that the stories need to know of a scheduler's state."""
+
+    LIVE = "live"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """What the scheduler said of one task.
+
+    Numbers are trusted with an ended phase only; ``None`` means "not told".
+    """
+
+    index: int | None
+    """The array index; ``None`` for a plain job."""
+    state: str
+    """The scheduler's own word, such as ``RUNNING`` or ``OUT_OF_MEMORY``."""
+    phase: Phase
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    elapsed: float | None = None
+    """Seconds of wall time."""
+    cpu_time: float | None = None
+    """Seconds of processor time, user and system."""
+    peak_memory: int | None = None
+    """Bytes, the largest of the task's steps."""
+    nodes: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What the scheduler said of one job: a status per task, and facts of the job."""
+
+    job_id: str
+    tasks: tuple[TaskStatus, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Name, partition, what was asked for, and the like; JSON values only."""
+    identity: dict[str, str] = field(default_factory=dict)
+    """User, group and account: kept apart, since they are recorded on request only."""
+
+    @property
+    def phase(self) -> Phase:
+        """Live while any task is, completed when all tasks are, failed otherwise."""
+        phases = {task.phase for task in self.tasks}
+        if Phase.LIVE in phases or not phases:
+            return Phase.LIVE
+        return Phase.FAILED if Phase.FAILED in phases else Phase.COMPLETED
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a scheduler answered to an accepted submission."""
+
+    job_id: str
+    cluster: str = ""
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """How a scheduler recognises one of our jobs.
+
+    Ids come around again after years, so the token that was handed over with
+    the submission and its time go with the id.
+    """
+
+    job_id: str
+    cluster: str
+    token: str
+    submitted: datetime
+    tasks: tuple[int, ...] | None = None
+    """The array indices that were asked for; ``None`` for a plain job."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user wants to have run, checked and normalised.
+
+    ``inputs`` are as the user gave them, relative to ``folder``; ``outputs``
+    are relative to the dataset's root, a trailing slash marking a folder.
+    """
+
+    command: str
+    folder: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    extra_inputs: tuple[str, ...] = ()
+    message: str = ""
+    expand: str | None = None
+    assume_ready: str | None = None
+    check_outputs: bool = True
+    alternative: str | None = None
+    """Absolute path of the alternative directory, if the job runs there."""
+    chain: tuple[str, ...] = ()
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the store."""
+
+    key: int
+    """Number of the row; no scheduler knows it."""
+    token: str
+    state: JobState
+    scheduler: str
+    cluster: str
+    job_id: str
+    """The scheduler's id; empty while there is none."""
+    created: datetime
+    submitted: datetime | None
+    request: Request
+    script: str
+    """Text of the batch script as it was handed over, empty where there was none."""
+    submit_line: tuple[str, ...]
+    tasks: tuple[int, ...] | None
+    head: str
+    """Commit that was checked out at submission; empty on an unborn branch."""
+    commit: str
+    """Planned commit once ``finish`` has written it, the commit when finished."""
+    ref: str
+    """The ref that the planned commit is meant for."""
+    note: str = ""
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How the job is named to the user: the scheduler's id, or a stand-in."""
+        return self.job_id or f"submission-{self.token[:8]}"
+
+    @property
+    def scheduler_key(self) -> JobKey:
+        """What the scheduler needs to recognise the job."""
+        return JobKey(
+            self.job_id, self.cluster, self.token, self.submitted or self.created, self.tasks
+        )

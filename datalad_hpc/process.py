@@ -1,0 +1,226 @@
+"""The only module that starts a process.
+
+Programs get argument lists, never a shell, and streams are bytes, so that
+names with blanks, quotes or newlines arrive as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from datalad_hpc.errors import ProcessFailed, ProcessTimedOut, ProgramMissing
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended: exit code (negative: minus the signal) and its streams."""
+
+    code: int
+    output: bytes
+    errors: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output, undecodable bytes kept as surrogates."""
+        return os.fsdecode(self.output)
+
+    @property
+    def complaint(self) -> str:
+        """Standard error without surrounding blanks, fit for a sentence."""
+        return self.errors.decode(errors="replace").strip()
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    folder: str | Path,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    inherit: Sequence[int] = (),
+) -> Ended:
+    """Run a program to its end, whatever its exit code.
+
+    Parameters
+    ----------
+    argv:
+      Program and arguments.
+    folder:
+      Where it runs.
+    stdin:
+      All that it can read.
+    environment:
+      Its whole environment; ours by default.
+    timeout:
+      Seconds, after which it and all that it started are killed.
+    inherit:
+      File descriptors that stay open in the program.
+
+    Raises
+    ------
+    ProgramMissing
+      The program is not there.
+    ProcessTimedOut
+      It did not end in time.
+    """
+    with _start(argv, folder, environment, inherit) as process:
+        try:
+            output, errors = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            _kill_group(process)
+            raise ProcessTimedOut(
+                f"{argv[0]} did not answer within {timeout:g} seconds and was stopped"
+            ) from None
+        except BaseException:
+            _kill_group(process)
+            raise
+    return Ended(process.returncode, output, errors)
+
+
+def check(argv: Sequence[str], **options: object) -> Ended:
+    """Like :func:`run`, but an exit code other than 0 raises ProcessFailed."""
+    ended = run(argv, **options)  # type: ignore[arg-type]
+    if ended.code:
+        raise ProcessFailed(f"{' '.join(argv[:4])} … failed ({ended.code}): {ended.complaint}")
+    return ended
+
+
+Talk = contextlib.AbstractContextManager["Conversation"]
+
+
+@contextlib.contextmanager
+def talking(
+    argv: Sequence[str], *, folder: str | Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Conversation]:
+    """A program that answers requests one by one for as long as the context lasts.
+
+    Its standard error is ours: DataLad's own runners do the same, and a pipe
+    that nobody reads would block it.
+    """
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+    except FileNotFoundError:
+        raise ProgramMissing(_missing(argv[0], folder)) from None
+    assert process.stdin
+    assert process.stdout
+    with process:
+        try:
+            yield Conversation(process.stdin, process.stdout)
+            process.stdin.close()
+        except BaseException:
+            process.kill()
+            raise
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The two streams of a program that :func:`talking` started."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+
+def detach(
+    argv: Sequence[str],
+    *,
+    folder: str | Path,
+    environment: Mapping[str, str] | None = None,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    output: IO[bytes] | int = subprocess.DEVNULL,
+    errors: IO[bytes] | int = subprocess.DEVNULL,
+    inherit: Sequence[int] = (),
+    prepare: Callable[[], None] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, without our terminal, and go on.
+
+    It outlives us and the shell; whoever keeps the returned process can reap it.
+
+    Parameters
+    ----------
+    argv, folder, environment, inherit:
+      As in :func:`run`.
+    stdin, output, errors:
+      Its streams; nothing by default.
+    prepare:
+      Called in the new process just before it becomes the program. For callers
+      without threads only: a fork has none of their locks' owners.
+
+    Raises
+    ------
+    ProgramMissing
+      The program is not there.
+    ProcessFailed
+      ``prepare`` raised an error; the program was not started.
+    """
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment,
+            stdin=stdin,
+            stdout=output,
+            stderr=errors,
+            pass_fds=inherit,
+            preexec_fn=prepare,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise ProgramMissing(_missing(argv[0], folder)) from None
+    except subprocess.SubprocessError as error:
+        raise ProcessFailed(f"{argv[0]} could not be prepared: {error}") from error
+
+
+def leave(process: subprocess.Popen[bytes]) -> None:
+    """Let a detached program run on, whether it ends before us or after us."""
+    _left[:] = [other for other in (*_left, process) if other.poll() is None]
+
+
+# Kept, since Python complains about a running process that nobody holds.
+_left: list[subprocess.Popen[bytes]] = []
+
+
+def _start(
+    argv: Sequence[str],
+    folder: str | Path,
+    environment: Mapping[str, str] | None,
+    inherit: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment,
+            pass_fds=inherit,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A group of its own: a time limit has to end the children as well.
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise ProgramMissing(_missing(argv[0], folder)) from None
+
+
+def _missing(program: str, folder: str | Path) -> str:
+    if not os.path.isdir(folder):
+        return f"{program} could not be started: the folder {folder} does not exist"
+    return f"{program} is needed and not installed (or not on PATH)"
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
