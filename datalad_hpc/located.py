@@ -1,0 +1,99 @@
+"""Where outputs lie: which repository of the dataset's hierarchy a path belongs to.
+
+A folder that holds ``.git`` is the top of a repository, as Git itself sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datalad_hpc.claims import matches, split_glob
+from datalad_hpc.job import Claim, ClaimKind
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path within a repository; both relative and POSIX, empty for the top."""
+
+    repository: str
+    """The repository's top, relative to the dataset's root."""
+    path: str
+    """Relative to the repository's top."""
+
+    @property
+    def full(self) -> str:
+        """Relative to the dataset's root."""
+        return "/".join(filter(None, (self.repository, self.path)))
+
+
+@dataclass
+class Locator:
+    """Finds repositories and files below a dataset's root; remembers what it has seen."""
+
+    root: Path
+    _tops: dict[str, bool] = field(default_factory=dict)
+
+    def place(self, path: str) -> Place:
+        """The repository that a path belongs to: the deepest one above it or at it."""
+        parts = [part for part in path.split("/") if part]
+        for length in range(len(parts), 0, -1):
+            top = "/".join(parts[:length])
+            if self._is_top(top):
+                return Place(top, "/".join(parts[length:]))
+        return Place("", "/".join(parts))
+
+    def _is_top(self, path: str) -> bool:
+        if path not in self._tops:
+            folder = self.root / path
+            self._tops[path] = not folder.is_symlink() and os.path.lexists(folder / ".git")
+        return self._tops[path]
+
+    def starts(self, claim: Claim) -> set[Place]:
+        """The places from which a claim's outputs can be found by walking down."""
+        starts = {self.place(claim.path)}
+        if claim.kind is ClaimKind.GLOB:
+            starts.add(self.place(split_glob(claim.path)[0]))
+        return starts
+
+    def files(self, claim: Claim) -> Iterator[tuple[Place, os.stat_result | None]]:
+        """All files of a claim that exist, and the tops of repositories below it.
+
+        Files come with their own status (links are not followed); the top of a
+        repository comes with ``None`` before its files.
+        """
+        for start in self.starts(claim):
+            for place, status in self._walk(start):
+                if matches(claim, place.full):
+                    yield place, status
+
+    def _walk(self, place: Place) -> Iterator[tuple[Place, os.stat_result | None]]:
+        try:
+            status = os.lstat(self.root / place.full)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            yield place, status
+            return
+        if place.repository and not place.path:
+            yield place, None
+        yield from self._walk_folder(place)
+
+    def _walk_folder(self, place: Place) -> Iterator[tuple[Place, os.stat_result | None]]:
+        with os.scandir(self.root / place.full) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        at_top = any(entry.name == ".git" for entry in listed)
+        if at_top and place.path:
+            self._tops[place.full] = True
+            yield from self._walk(Place(place.full, ""))
+            return
+        for entry in listed:
+            below = Place(place.repository, f"{place.path}/{entry.name}".lstrip("/"))
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != ".git":
+                    yield from self._walk_folder(below)
+            elif entry.name != ".git":
+                yield below, entry.stat(follow_symlinks=False)
