@@ -1,0 +1,120 @@
+"""Opening a store: its version, its transactions, and its errors in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from datalad_hpc.errors import StoreUnusable
+from datalad_hpc.store.tables import SCHEMA_VERSION, metadata
+
+COMPLAINTS = {
+    "database is locked": "another process has kept it locked for {timeout:g} seconds; try again",
+    "not a database": "the file is not a job store, or it is damaged; move it away or restore it",
+    "malformed": "the file is damaged; restore it from a backup, or move it away to start anew",
+    "readonly": "it cannot be written; check the permissions of the file and of its folder",
+    "unable to open": "the file cannot be opened; check that its folder exists and is yours",
+    "disk is full": "there is no room left on the disk; free some and try again",
+    "disk I/O error": "the file system reports an error; check its state and quota",
+    "no such table": "it lacks a table and is damaged; restore it, or move it away to start anew",
+}
+"""What SQLite says, and what it means to the user."""
+
+
+def file_of(url: str) -> str:
+    """Path of a SQLite store's file; empty for any other kind of store."""
+    parsed = make_url(url)
+    return (parsed.database or "") if parsed.get_backend_name() == "sqlite" else ""
+
+
+def store_exists(url: str) -> bool:
+    """Whether there is a store that could hold jobs; asks no server."""
+    with in_plain_words(url, 0):
+        path = file_of(url)
+    return not path or os.path.exists(path)
+
+
+def start_engine(url: str, timeout: float) -> Engine:
+    """An engine whose transactions take SQLite's write lock at their start.
+
+    The default of Python's driver is to begin late and to upgrade a read lock
+    on the first write: two processes that both checked the claims would then
+    both go on. SQLite stays in its rollback journal mode, since its newer
+    write-ahead log needs shared memory, which network file systems lack.
+    """
+    with in_plain_words(url, timeout):
+        if not file_of(url):
+            return create_engine(url, poolclass=NullPool)
+        os.makedirs(os.path.dirname(file_of(url)) or ".", exist_ok=True)
+        engine = create_engine(
+            url,
+            poolclass=NullPool,
+            connect_args={"timeout": timeout, "isolation_level": None},
+        )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    reads_only = connection.get_execution_options().get("reads_only")
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def prepare_schema(engine: Engine, url: str, timeout: float) -> None:
+    """Create the tables of a new store; refuse one that is newer than this program.
+
+    Raises
+    ------
+    StoreUnusable
+      The store is from a newer version, or cannot be read.
+    """
+    if _version(engine, url, timeout) == SCHEMA_VERSION:
+        return
+    with in_plain_words(url, timeout), engine.begin() as connection:
+        # Another process may have done it while we waited for the lock.
+        found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if found == 0:
+            metadata.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(engine: Engine, url: str, timeout: float) -> int:
+    with in_plain_words(url, timeout), reading(engine) as connection:
+        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    if version > SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"The job store {url} was written by a newer version of datalad-hpc (layout "
+            f"{version}, this one knows {SCHEMA_VERSION}); nothing was changed, please upgrade."
+        )
+    return version
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads, and so works beside a writer that has not committed."""
+    with engine.connect() as connection:
+        yield connection.execution_options(reads_only=True)
+
+
+@contextlib.contextmanager
+def in_plain_words(url: str, timeout: float) -> Iterator[None]:
+    """Turn what the database driver says into a sentence for the user."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreUnusable(_sentence(url, timeout, error.orig)) from error
+    except (ArgumentError, NoSuchModuleError, OSError) as error:
+        raise StoreUnusable(_sentence(url, timeout, error)) from error
+
+
+def _sentence(url: str, timeout: float, error: Any) -> str:
+    words = str(error)
+    meaning = next((text for key, text in COMPLAINTS.items() if key in words), words)
+    return f"The job store {url} cannot be used: {meaning.format(timeout=timeout)} ({words})."

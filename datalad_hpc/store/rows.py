@@ -1,0 +1,124 @@
+"""Rows of the tables and the values that they stand for; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any
+
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request, TaskStatus
+
+PLAIN_TASK = -1
+"""Number under which the one task of a plain job is kept."""
+
+_REQUEST_COLUMNS = ("command", "folder", "message")
+
+
+def now() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, Any]:
+    """The row of a job that has none yet."""
+    request = asdict(job.request)
+    return {
+        "scope": scope,
+        "token": job.token,
+        "state": job.state.value,
+        "scheduler": job.scheduler,
+        "cluster": job.cluster,
+        "job_id": job.job_id,
+        "created": job.created.isoformat(),
+        "submitted": job.submitted.isoformat() if job.submitted else None,
+        "command": request.pop("command"),
+        "folder": request.pop("folder"),
+        "inputs": json.dumps(request.pop("inputs")),
+        "message": request.pop("message"),
+        "details": json.dumps(
+            {
+                "request": request,
+                "script": job.script,
+                "submit_line": job.submit_line,
+                "tasks": job.tasks,
+                "head": job.head,
+            }
+        ),
+        "attempt_of": attempt_of,
+        "commit": job.commit,
+        "ref": job.ref,
+        "note": job.note,
+    }
+
+
+def job_of(row: Mapping[str, Any], claims: Iterable[Claim]) -> Job:
+    """The job that a row stands for."""
+    details = json.loads(row["details"])
+    return Job(
+        key=row["key"],
+        token=row["token"],
+        state=JobState(row["state"]),
+        scheduler=row["scheduler"],
+        cluster=row["cluster"],
+        job_id=row["job_id"],
+        created=datetime.fromisoformat(row["created"]),
+        submitted=datetime.fromisoformat(row["submitted"]) if row["submitted"] else None,
+        request=_request_of(row, details["request"]),
+        script=details["script"],
+        submit_line=tuple(details["submit_line"]),
+        tasks=None if details["tasks"] is None else tuple(details["tasks"]),
+        head=details["head"],
+        commit=row["commit"],
+        ref=row["ref"],
+        note=row["note"],
+        claims=tuple(claims),
+    )
+
+
+def _request_of(row: Mapping[str, Any], rest: Mapping[str, Any]) -> Request:
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()
+    }
+    columns: dict[str, Any] = {name: row[name] for name in _REQUEST_COLUMNS}
+    return Request(**columns, inputs=tuple(json.loads(row["inputs"])), **values)
+
+
+def claim_row(job: int, claim: Claim) -> dict[str, Any]:
+    """The row of a claim."""
+    return {
+        "job": job,
+        "path": claim.path,
+        "kind": claim.kind.value,
+        "role": claim.role.value,
+        "task": None,
+    }
+
+
+def claim_of(row: Mapping[str, Any]) -> Claim:
+    """The claim that a row stands for."""
+    return Claim(row["path"], ClaimKind(row["kind"]), ClaimRole(row["role"]))
+
+
+def task_row(job: int, task: TaskStatus, commit: str) -> dict[str, Any]:
+    """The row of a task that has ended."""
+    facts = {
+        "reason": task.reason,
+        "exit_code": task.exit_code,
+        "signal": task.signal,
+        "elapsed": task.elapsed,
+        "cpu_time": task.cpu_time,
+        "peak_memory": task.peak_memory,
+        "nodes": task.nodes,
+        "started": task.started.isoformat() if task.started else None,
+        "ended": task.ended.isoformat() if task.ended else None,
+    }
+    return {
+        "job": job,
+        "number": PLAIN_TASK if task.index is None else task.index,
+        "sweep_values": "{}",
+        "state": task.state,
+        "facts": json.dumps(facts),
+        "commit": commit,
+    }

@@ -1,0 +1,61 @@
+"""The three tables, and the version of their layout."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+SCHEMA_VERSION = 1
+"""Kept in SQLite's ``user_version``; a change of the tables below raises it by one."""
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("key", Integer, primary_key=True),
+    # Empty for a store inside its dataset; the dataset's Git folder for a shared store.
+    Column("scope", Text, nullable=False),
+    Column("token", String(32), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("scheduler", Text, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("submitted", String(32)),
+    Column("command", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    # The rest of the request and of the submission, as one JSON object.
+    Column("details", Text, nullable=False),
+    Column("attempt_of", Integer, ForeignKey("jobs.key")),
+    Column("commit", String(64), nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Index("jobs_by_state", "scope", "state"),
+    Index("jobs_by_id", "scope", "job_id"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("job", Integer, ForeignKey("jobs.key"), primary_key=True),
+    # -1 is the one task of a plain job.
+    Column("number", Integer, primary_key=True),
+    Column("sweep_values", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("commit", String(64), nullable=False),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("key", Integer, primary_key=True),
+    Column("job", Integer, ForeignKey("jobs.key"), nullable=False),
+    Column("task", Integer),
+    Column("path", Text, nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("role", String(8), nullable=False),
+    Index("claims_by_job", "job"),
+)
