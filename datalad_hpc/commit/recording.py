@@ -1,0 +1,245 @@
+"""Finished jobs become commits: in subdatasets first, then in what contains them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from datalad_hpc.commit.checkout import Checkout, catch_up, checked_out
+from datalad_hpc.commit.gathering import Gathered, Work, gathered
+from datalad_hpc.commit.trees import SUBDATASET, Entry
+from datalad_hpc.commit.writing import NewCommit, contains, current_commit, move_refs, write_commits
+from datalad_hpc.errors import CommitFailed
+
+_TRIES = 50
+"""How often a branch may be moved under our hands before we give up."""
+
+
+class Layout(Enum):
+    """Where the commits go."""
+
+    LINEAR = "one after another on the branch that is checked out"
+    BRANCHES = "each on a branch of its own"
+    OCTOPUS = "side by side, merged into the branch that is checked out"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of one job."""
+
+    key: int
+    commit: str = ""
+    files: tuple[str, ...] = ()
+    """What the commit changes, relative to the dataset's root."""
+    problem: str = ""
+    """Why there is no commit; empty where there is one."""
+    notes: tuple[str, ...] = ()
+
+
+BeforeMove = Callable[[Mapping[int, tuple[str, str]]], None]
+"""Is told the planned commit and ref of each job before the dataset's branch is moved."""
+
+
+@dataclass
+class Recorder:
+    """Writes the commits of one batch of jobs."""
+
+    root: Path
+    layout: Layout = Layout.LINEAR
+    jobs: int | None = None
+    _links: dict[int, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """New commits of subdatasets, by job and by the subdataset's top."""
+    _merged: dict[str, str] = field(default_factory=dict)
+    """New merge commits, by the subdataset's top."""
+    _commits: dict[int, str] = field(default_factory=dict)
+
+    def record(self, works: Sequence[Work], before_move: BeforeMove) -> list[Recorded]:
+        """Commit the outputs of jobs.
+
+        Returns
+        -------
+        list
+          What became of each job, in the order given. A job whose files cannot
+          be hashed has a problem in the place of a commit and stops no other.
+
+        Raises
+        ------
+        CommitFailed
+          Git could not go on; the jobs stay open and nothing of theirs is lost.
+        """
+        with gathered(self.root, works) as found:
+            for checkout in found.checkouts:
+                found.problems.update(checkout.hash_all(self.jobs))
+            if self.layout is Layout.BRANCHES:
+                _refuse_taken_branches(found, works)
+            good = [work for work in works if work.key not in found.problems]
+            messages = {work.key: work.message(found.files(work.key)) for work in good}
+            for checkout in found.checkouts:
+                self._commit_in(checkout, good, messages, before_move, clean=not found.problems)
+            if self.layout is Layout.BRANCHES:
+                _withdraw(found, good)
+            return [self._outcome(work, found) for work in works]
+
+    def holds(self, ref: str, commit: str) -> bool:
+        """Whether a commit that was planned earlier is in its branch."""
+        with checked_out("", self.root) as checkout:
+            return contains(checkout.repository, ref, commit)
+
+    def catch_up(self, works: Sequence[Work]) -> None:
+        """Do what follows the move of the branch, for commits made before an interruption."""
+        with gathered(self.root, works) as found:
+            if self.layout is Layout.BRANCHES:
+                _withdraw(found, works)
+                return
+            for checkout in found.checkouts:
+                catch_up(checkout, [work.claims for work in works])
+
+    def _commit_in(
+        self,
+        checkout: Checkout,
+        works: Sequence[Work],
+        messages: Mapping[int, str],
+        before_move: BeforeMove,
+        *,
+        clean: bool,
+    ) -> None:
+        chosen = [work for work in works if self._concerns(checkout, work)]
+        if not chosen:
+            return
+        for _ in range(_TRIES):
+            commits = self._new_commits(checkout, chosen, messages)
+            written = write_commits(checkout.repository, commits)
+            moves = self._moves(checkout, chosen, written)
+            if not checkout.name:
+                before_move(_planned(chosen, written, moves))
+            if move_refs(checkout.repository, moves, f"datalad finish: {len(chosen)} job(s)"):
+                self._settle(checkout, chosen, written, clean)
+                return
+            checkout.repository = checkout.repository.refreshed()
+        raise CommitFailed(
+            f"The branch {checkout.repository.ref} in {checkout.repository.path} was moved by "
+            "others again and again; nothing was lost, run `datalad finish` again"
+        )
+
+    def _concerns(self, checkout: Checkout, work: Work) -> bool:
+        """Whether a job gets a commit here: always in the dataset, else where it has something."""
+        if not checkout.name or checkout.entries.get(work.key):
+            return True
+        if self._nested(checkout, self._links[work.key]):
+            return True
+        if checkout.changes[work.key].present:
+            # Committed here before an interruption; what contains it may not know yet.
+            self._links[work.key][checkout.name] = checkout.repository.tip
+        return False
+
+    def _new_commits(
+        self, checkout: Checkout, works: Sequence[Work], messages: Mapping[int, str]
+    ) -> list[NewCommit]:
+        tip = [checkout.repository.tip] if checkout.repository.tip else []
+        commits: list[NewCommit] = []
+        for number, work in enumerate(works):
+            chained = self.layout is Layout.LINEAR and number > 0
+            parents = [f":{number}"] if chained else tip
+            commits.append(NewCommit(messages[work.key], self._entries(checkout, work), parents))
+        if self.layout is Layout.OCTOPUS:
+            commits.append(self._merge(checkout, works, commits, tip))
+        return commits
+
+    def _merge(
+        self,
+        checkout: Checkout,
+        works: Sequence[Work],
+        commits: Sequence[NewCommit],
+        tip: list[str],
+    ) -> NewCommit:
+        labels = ", ".join(work.label for work in works)
+        entries = {path: entry for commit in commits for path, entry in commit.entries.items()}
+        entries |= _as_entries(self._nested(checkout, self._merged))
+        parents = [*tip, *(f":{number}" for number in range(1, len(commits) + 1))]
+        return NewCommit(f"Merge the results of jobs {labels}\n", entries, parents)
+
+    def _entries(self, checkout: Checkout, work: Work) -> dict[str, Entry | None]:
+        links = _as_entries(self._nested(checkout, self._links[work.key]))
+        return {**checkout.entries.get(work.key, {}), **links}
+
+    @staticmethod
+    def _nested(checkout: Checkout, links: Mapping[str, str]) -> dict[str, str]:
+        """New commits of the subdatasets directly below a repository, by path in it."""
+        prefix = f"{checkout.name}/" if checkout.name else ""
+        inner = {
+            name.removeprefix(prefix): commit
+            for name, commit in links.items()
+            if name != checkout.name and name.startswith(prefix)
+        }
+        return {
+            path: commit
+            for path, commit in inner.items()
+            if checkout.link_of(path) not in ("", commit)
+        }
+
+    def _moves(
+        self, checkout: Checkout, works: Sequence[Work], written: Sequence[str]
+    ) -> dict[str, tuple[str, str]]:
+        repository = checkout.repository
+        if self.layout is not Layout.BRANCHES:
+            return {repository.ref: (written[-1], repository.tip)}
+        return {
+            work.branch: (commit, current_commit(repository, work.branch))
+            for work, commit in zip(works, written, strict=True)
+        }
+
+    def _settle(
+        self, checkout: Checkout, works: Sequence[Work], written: Sequence[str], clean: bool
+    ) -> None:
+        committed: dict[str, Entry | None] = {}
+        for work, commit in zip(works, written, strict=False):
+            committed |= self._entries(checkout, work)
+            self._links[work.key][checkout.name] = commit
+            if not checkout.name:
+                self._commits[work.key] = commit
+        if self.layout is Layout.BRANCHES:
+            return
+        if self.layout is Layout.OCTOPUS:
+            committed |= _as_entries(self._nested(checkout, self._merged))
+            self._merged[checkout.name] = written[-1]
+        checkout.follow(committed, whole=clean)
+
+    def _outcome(self, work: Work, found: Gathered) -> Recorded:
+        notes = tuple(found.notes[work.key])
+        if work.key in found.problems:
+            return Recorded(work.key, problem=found.problems[work.key], notes=notes)
+        files = tuple(found.files(work.key))
+        return Recorded(work.key, self._commits[work.key], files, notes=notes)
+
+
+def _planned(
+    works: Sequence[Work], written: Sequence[str], moves: Mapping[str, tuple[str, str]]
+) -> dict[int, tuple[str, str]]:
+    refs = list(moves) if len(moves) == len(works) else list(moves) * len(works)
+    return {
+        work.key: (commit, ref) for work, commit, ref in zip(works, written, refs, strict=False)
+    }
+
+
+def _as_entries(links: Mapping[str, str]) -> dict[str, Entry | None]:
+    return {path: Entry(SUBDATASET, commit) for path, commit in links.items()}
+
+
+def _refuse_taken_branches(found: Gathered, works: Sequence[Work]) -> None:
+    dataset = found.checkouts[-1].repository
+    for work in works:
+        if current_commit(dataset, work.branch):
+            found.problems[work.key] = (
+                f"the branch job-{work.label} exists already; rename or delete it "
+                "(`git branch -m`, `git branch -D`) and finish again"
+            )
+
+
+def _withdraw(found: Gathered, works: Sequence[Work]) -> None:
+    """Outputs that went to branches leave the work tree as the branch here has it."""
+    for checkout in found.checkouts:
+        for work in works:
+            checkout.withdraw(work.key)

@@ -1,0 +1,118 @@
+"""Reading commits and trees through one ``git cat-file --batch`` process.
+
+Only the trees on the way to what is asked for are read, whatever the size of
+the repository, and paths never go through Git's own revision syntax.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from datalad_hpc import process
+from datalad_hpc.commit.repository import Repository
+from datalad_hpc.errors import CommitFailed
+
+TREE = "40000"
+LINK = "120000"
+SUBDATASET = "160000"
+
+ANNEX_POINTER = b"/annex/objects/"
+"""How the content of an unlocked annexed file starts in Git (git-annex's pointer files)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a tree says of one path."""
+
+    mode: str
+    """``100644``, ``100755``, ``120000`` (symbolic link) or ``160000`` (subdataset)."""
+    oid: str
+
+
+class TreeReader:
+    """The tree of one commit; made by :func:`reading_tree`."""
+
+    def __init__(self, git: process.Conversation, repository: Repository) -> None:
+        """Take a running ``git cat-file --batch``."""
+        self._git = git
+        self._id_size = len(repository.empty_tree) // 2
+        self._trees: dict[str, dict[str, Entry]] = {}
+        self._root = self._tree_of_commit(repository.tip) if repository.tip else {}
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry of a path, ``None`` where there is none."""
+        tree = self._root
+        *folders, name = path.split("/")
+        for folder in folders:
+            entry = tree.get(folder)
+            if entry is None or entry.mode != TREE:
+                return None
+            tree = self._tree(entry.oid)
+        return tree.get(name)
+
+    def below(self, path: str) -> Iterator[tuple[str, Entry]]:
+        """All files and subdatasets at and below a path; the empty path is the root."""
+        if not path:
+            yield from self._walk("", self._root)
+            return
+        entry = self.entry(path)
+        if entry and entry.mode == TREE:
+            yield from self._walk(path + "/", self._tree(entry.oid))
+        elif entry:
+            yield path, entry
+
+    def content(self, oid: str) -> bytes:
+        """The content of an object."""
+        return self._read(oid)
+
+    def is_pointer(self, entry: Entry | None) -> bool:
+        """Whether the entry is an unlocked annexed file."""
+        if entry is None or entry.mode in (TREE, LINK, SUBDATASET):
+            return False
+        return self.content(entry.oid).startswith(ANNEX_POINTER)
+
+    def _walk(self, prefix: str, tree: dict[str, Entry]) -> Iterator[tuple[str, Entry]]:
+        for name, entry in tree.items():
+            if entry.mode == TREE:
+                yield from self._walk(f"{prefix}{name}/", self._tree(entry.oid))
+            else:
+                yield prefix + name, entry
+
+    def _tree_of_commit(self, commit: str) -> dict[str, Entry]:
+        return self._parse(self._read(commit + "^{tree}"))
+
+    def _tree(self, oid: str) -> dict[str, Entry]:
+        if oid not in self._trees:
+            self._trees[oid] = self._parse(self._read(oid))
+        return self._trees[oid]
+
+    def _parse(self, content: bytes) -> dict[str, Entry]:
+        entries, position = {}, 0
+        while position < len(content):
+            blank = content.index(b" ", position)
+            end = content.index(b"\0", blank)
+            oid = content[end + 1 : end + 1 + self._id_size].hex()
+            name = os.fsdecode(content[blank + 1 : end])
+            entries[name] = Entry(content[position:blank].decode(), oid)
+            position = end + 1 + self._id_size
+        return entries
+
+    def _read(self, name: str) -> bytes:
+        self._git.stdin.write(name.encode() + b"\n")
+        self._git.stdin.flush()
+        header = self._git.stdout.readline().split()
+        if len(header) != 3:
+            raise CommitFailed(f"Git has no object {name}; `git fsck` tells what is damaged")
+        content = self._git.stdout.read(int(header[2]))
+        self._git.stdout.read(1)
+        return content
+
+
+@contextlib.contextmanager
+def reading_tree(repository: Repository) -> Iterator[TreeReader]:
+    """Read the tree of the commit that is checked out."""
+    with repository.talk("cat-file", "--batch") as git:
+        yield TreeReader(git, repository)
