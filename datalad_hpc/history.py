@@ -1,0 +1,66 @@
+"""Records in a range of commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from datalad_hpc.commit import Repository
+from datalad_hpc.errors import BadRequest, BrokenRecord
+from datalad_hpc.record import Record, read_record
+
+
+@dataclass(frozen=True)
+class RecordedCommit:
+    """A commit with a record, or with one that is broken."""
+
+    commit: str
+    record: Record | None
+    problem: str = ""
+    """What is wrong with the record, if it is broken."""
+
+
+def records(
+    repository: Repository, revision: str | None, since: str | None
+) -> Iterator[RecordedCommit]:
+    """The records of a commit, or of a range as ``datalad rerun`` takes it, oldest first.
+
+    Parameters
+    ----------
+    revision:
+      A commit; what is checked out if not given.
+    since:
+      Not given: only the commit itself. A commit: all that ``revision`` has
+      and ``since`` has not. Empty: all that ``revision`` has.
+
+    Raises
+    ------
+    BadRequest
+      A revision does not exist.
+    """
+    tip = _commit(repository, revision or "HEAD")
+    limits = ["-1", tip] if since is None else [tip]
+    if since:
+        limits.append(f"^{_commit(repository, since)}")
+    arguments = ("log", "-z", "--reverse", "--topo-order", "--format=%H%n%B", *limits, "--")
+    for entry in repository.git(*arguments).text.split("\0"):
+        commit, _, message = entry.partition("\n")
+        found = _read(commit, message)
+        if found:
+            yield found
+
+
+def _commit(repository: Repository, revision: str) -> str:
+    asked = ("rev-parse", "-q", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    commit = repository.asks(*asked).text.strip()
+    if not commit:
+        raise BadRequest(f"There is no commit {revision!r} in {repository.path}")
+    return commit
+
+
+def _read(commit: str, message: str) -> RecordedCommit | None:
+    try:
+        record = read_record(message)
+    except BrokenRecord as error:
+        return RecordedCommit(commit, None, str(error))
+    return RecordedCommit(commit, record) if record else None

@@ -1,0 +1,251 @@
+"""Pure: a job and what became of it ↔ the record in JSON ↔ the commit message.
+
+The layout is datalad-slurm's, so that its commits and ours are read by both;
+what is ours alone stands below the key ``hpc``. See ``docs/source/design.rst``.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datalad_hpc.claims import shown
+from datalad_hpc.errors import BrokenRecord
+from datalad_hpc.job import ClaimRole, Job, JobStatus, Phase, Request, TaskStatus
+
+MARKER = "[DATALAD SLURM RUN]"
+FORMAT = 1
+"""Version of what stands below ``hpc``."""
+
+_LAYOUT = """\
+{marker} {subject}
+
+{messages}=== Do not change lines below ===
+{record}
+^^^ Do not change lines above ^^^
+"""
+
+# Greedy up to the last marker: a user's own message may quote one.
+_PATTERN = re.compile(
+    r"\[DATALAD SLURM RUN\] (?P<text>.*)=== Do not change lines below ===\n"
+    r"(?P<record>.*)\n\^\^\^ Do not change lines above \^\^\^",
+    re.DOTALL,
+)
+
+_SUBJECT = re.compile(r"Slurm job (?P<job_id>[^:\n]*): (?P<state>[^\n]*)")
+
+_REQUIRED = {"cmd": str, "outputs": list}
+_OPTIONAL = {
+    "inputs": list,
+    "extra_inputs": list,
+    "slurm_outputs": list,
+    "chain": list,
+    "pwd": str,
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a commit message tells of a job."""
+
+    request: Request
+    """What to run again; its ``chain`` does not name the commit itself yet."""
+    dataset_id: str
+    job_id: str
+    state: str
+    """The state in the subject line, such as ``Completed``."""
+    messages: str
+    """What the users wrote at schedule and at finish."""
+
+    @property
+    def completed(self) -> bool:
+        """Whether all tasks of the job succeeded."""
+        return self.state == "Completed"
+
+
+def state_word(status: JobStatus) -> str:
+    """The job's state for the subject line: ``Completed``, ``Timeout``, ``Failed (1 of 3 tasks)``.
+
+    An array whose tasks failed in different ways is ``Failed``.
+    """
+    if status.phase is Phase.COMPLETED:
+        return "Completed"
+    words = {task.state for task in status.tasks if task.phase is not Phase.COMPLETED}
+    word = _capitalised(words.pop()) if len(words) == 1 else "Failed"
+    if len(status.tasks) < 2:
+        return word
+    failed = sum(task.phase is not Phase.COMPLETED for task in status.tasks)
+    return f"{word} ({failed} of {len(status.tasks)} tasks)"
+
+
+def _capitalised(word: str) -> str:
+    return word.replace("_", " ").capitalize()
+
+
+def commit_message(
+    job: Job,
+    status: JobStatus,
+    *,
+    dataset_id: str,
+    outputs: Sequence[str],
+    facts_path: str,
+    finish_message: str = "",
+) -> str:
+    """The message of a finished job's commit.
+
+    Parameters
+    ----------
+    job:
+      The job, with all its claims.
+    status:
+      What the scheduler said at the end.
+    dataset_id:
+      DataLad's id of the dataset, empty where it has none.
+    outputs:
+      Outputs for the record, relative to the dataset's root.
+    facts_path:
+      Where the scheduler's facts are kept, relative to the dataset's root.
+    finish_message:
+      What the user wrote at finish; what was written at schedule follows it.
+    """
+    record = _record(job, status, dataset_id, outputs, facts_path)
+    messages = [text.strip("\n") for text in (finish_message, job.request.message) if text]
+    return _LAYOUT.format(
+        marker=MARKER,
+        subject=f"Slurm job {job.job_id}: {state_word(status)}",
+        messages="".join(f"{text}\n\n" for text in messages),
+        record=json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False),
+    )
+
+
+def _record(
+    job: Job, status: JobStatus, dataset_id: str, outputs: Sequence[str], facts_path: str
+) -> dict[str, Any]:
+    request = job.request
+    return {
+        "chain": list(request.chain),
+        "cmd": request.command,
+        "commit_id": job.head,
+        "dsid": dataset_id,
+        "extra_inputs": list(request.extra_inputs),
+        "inputs": list(request.inputs),
+        "outputs": list(outputs),
+        "pwd": request.folder or ".",
+        "slurm_job_id": int(job.job_id) if job.job_id.isdecimal() else job.job_id,
+        "slurm_outputs": list(dict.fromkeys([*log_paths(job), facts_path])),
+        "hpc": _own_part(job, status, facts_path),
+    }
+
+
+def log_paths(job: Job) -> list[str]:
+    """The job's log files below the dataset's root; globs where a task's name is in them."""
+    return [shown(claim) for claim in job.claims if claim.role is ClaimRole.LOG]
+
+
+def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
+    own: dict[str, Any] = {
+        "format": FORMAT,
+        "scheduler": job.scheduler,
+        "cluster": job.cluster or status.facts.get("cluster", ""),
+        "submitted": job.submitted.isoformat() if job.submitted else None,
+        "state": state_word(status),
+        "facts": facts_path,
+        **_summary(status.tasks),
+    }
+    if job.tasks is not None:
+        own["tasks"] = _tasks_by_state(status.tasks)
+    return own
+
+
+def _summary(tasks: Sequence[TaskStatus]) -> dict[str, Any]:
+    """The largest value over all tasks; the facts file has each task's own."""
+    return {
+        "exit_code": _largest([task.exit_code for task in tasks]),
+        "elapsed": _largest([task.elapsed for task in tasks]),
+        "peak_memory": _largest([task.peak_memory for task in tasks]),
+        "nodes": sorted({task.nodes for task in tasks if task.nodes}),
+    }
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _tasks_by_state(tasks: Sequence[TaskStatus]) -> dict[str, str]:
+    of_state: dict[str, list[int]] = defaultdict(list)
+    for task in tasks:
+        if task.index is not None:
+            of_state[task.state].append(task.index)
+    return {state: ranges(indices) for state, indices in of_state.items()}
+
+
+def ranges(indices: Sequence[int]) -> str:
+    """Task indices in the form that ``sbatch --array`` takes: ``0-4,7``."""
+    spans: list[list[int]] = []
+    for index in sorted(indices):
+        if spans and index == spans[-1][1] + 1:
+            spans[-1][1] = index
+        else:
+            spans.append([index, index])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
+
+
+def read_record(message: str) -> Record | None:
+    """The record in a commit message, ours or datalad-slurm's; ``None`` where there is none.
+
+    Raises
+    ------
+    BrokenRecord
+      The marker is there, but what follows cannot be used.
+    """
+    if not message.startswith(MARKER):
+        return None
+    found = _PATTERN.match(message)
+    if found is None:
+        raise BrokenRecord("the lines between the markers of the record are missing")
+    fields = _fields(found["record"])
+    subject = _SUBJECT.match(found["text"])
+    return Record(
+        request=_request(fields),
+        dataset_id=str(fields.get("dsid") or ""),
+        job_id=str(fields.get("slurm_job_id", "")),
+        state=subject["state"].strip() if subject else "",
+        messages=found["text"].partition("\n")[2].strip("\n"),
+    )
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BrokenRecord(f"it is not valid JSON ({error})") from None
+    if not isinstance(fields, dict):
+        raise BrokenRecord("it is not a JSON object")
+    for name, kind in _REQUIRED.items():
+        if not isinstance(fields.get(name), kind):
+            raise BrokenRecord(f"its field {name!r} is missing or not a {kind.__name__}")
+    for name, kind in {**_REQUIRED, **_OPTIONAL}.items():
+        if not isinstance(fields.get(name, kind()), kind):
+            raise BrokenRecord(f"its field {name!r} is not a {kind.__name__}")
+        if kind is list and not all(isinstance(item, str) for item in fields.get(name, [])):
+            raise BrokenRecord(f"its field {name!r} holds something else than text")
+    return fields
+
+
+def _request(fields: dict[str, Any]) -> Request:
+    # datalad-slurm lists the logs among the outputs, and writes "./out".
+    logs = {posixpath.normpath(path) for path in fields.get("slurm_outputs", []) if path}
+    outputs = [path for path in fields["outputs"] if posixpath.normpath(path) not in logs]
+    return Request(
+        command=fields["cmd"],
+        folder="" if fields.get("pwd", ".") == "." else fields["pwd"],
+        inputs=tuple(fields.get("inputs", [])),
+        extra_inputs=tuple(fields.get("extra_inputs", [])),
+        outputs=tuple(outputs),
+        chain=tuple(fields.get("chain", [])),
+    )
