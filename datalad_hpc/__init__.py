@@ -1,0 +1,68 @@
+"""DataLad on clusters: schedule jobs, commit what they made, run them again."""
+
+from datalad.support.extensions import register_config
+
+command_suite = (
+    "Run commands as jobs of a cluster, with provenance",
+    [
+        ("datalad_hpc.commands.schedule", "Schedule", "schedule", "schedule"),
+        ("datalad_hpc.commands.finish", "Finish", "finish", "finish"),
+        ("datalad_hpc.commands.reschedule", "Reschedule", "reschedule", "reschedule"),
+    ],
+)
+
+# None of these is taken from a dataset's own .datalad/config: a clone must not
+# be able to point a command at files or programs of its choice.
+register_config(
+    "datalad.hpc.scheduler",
+    "Scheduler to submit to",
+    description="""Name of a scheduler ("slurm", "local"), or "auto": Slurm where sbatch is
+    on PATH, this machine otherwise""",
+    default="auto",
+)
+register_config(
+    "datalad.hpc.store",
+    "Job store",
+    description="""SQLAlchemy URL of the database that keeps jobs, tasks and claims. By default
+    a SQLite file in the dataset's Git folder, shared by all of its worktrees""",
+    default="",
+)
+register_config(
+    "datalad.hpc.store-timeout",
+    "Patience with a locked job store",
+    description="Seconds to wait while another process writes the job store",
+    default="60",
+)
+register_config(
+    "datalad.hpc.scheduler-timeout",
+    "Patience with the scheduler",
+    description="Seconds after which a query of the scheduler is given up",
+    default="60",
+)
+register_config(
+    "datalad.hpc.missing-outputs",
+    "What a missing output is",
+    description="""What it means that a completed job did not produce a declared output: "error"
+    (the job stays open) or "warning" (it is committed all the same)""",
+    default="error",
+)
+register_config(
+    "datalad.hpc.record-identity",
+    "Record who ran a job",
+    description="""Whether user, group and account names are kept in the file with the
+    scheduler's facts""",
+    default="no",
+)
+register_config(
+    "datalad.hpc.local.spool",
+    "Spool of the local scheduler",
+    description="""Folder where the local scheduler keeps its queue. By default a folder of the
+    machine's name below ~/.local/state/datalad-hpc/local""",
+    default="",
+)
+register_config(
+    "datalad.hpc.local.slots",
+    "Slots of the local scheduler",
+    description="How many tasks it runs at once. By default the number of processors",
+    default="",
+)

@@ -1,0 +1,1 @@
+"""The face: parameters, help and rendering of the commands, one per file."""

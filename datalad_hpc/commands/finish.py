@@ -1,0 +1,179 @@
+"""The command ``datalad finish``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.interface.base import Interface, build_doc, eval_results
+from datalad.interface.utils import generic_result_renderer
+from datalad.support.constraints import EnsureNone, EnsureStr
+from datalad.support.param import Parameter
+from datalad.ui import ui
+
+from datalad_hpc.commands.shared import as_tuple, jobs_option, opened
+
+_ID_TITLE = "slurm-job-id"
+_STATUS_TITLE = "slurm-job-status"
+
+
+@build_doc
+class Finish(Interface):
+    """Commit the outputs of jobs that have ended
+
+    The scheduler is asked once for all open jobs. Each job that completed gets
+    one commit, which holds its outputs and logs, a file with the scheduler's
+    facts, and a record from which ``datalad reschedule`` runs it again. Jobs
+    that still wait or run are reported and left alone, failed ones likewise
+    until they are closed or committed.
+
+    An interrupted call is completed by the next one.
+    """
+
+    result_renderer = "tailored"
+
+    _params_ = dict(
+        job_ids=Parameter(
+            args=("job_ids",),
+            metavar="JOBID",
+            nargs="*",
+            doc="scheduler's ids of the jobs to finish; by default all open ones.",
+        ),
+        dataset=Parameter(
+            args=("-d", "--dataset"),
+            doc="""dataset that the jobs belong to; by default the one around the
+            current directory.""",
+            constraints=EnsureDataset() | EnsureNone(),
+        ),
+        slurm_job_id=Parameter(
+            args=("--slurm-job-id",),
+            metavar="ID",
+            constraints=EnsureStr() | EnsureNone(),
+            doc="the same as JOBID, in the spelling of datalad-slurm.",
+        ),
+        message=Parameter(
+            args=("-m", "--message"),
+            metavar="MESSAGE",
+            constraints=EnsureStr() | EnsureNone(),
+            doc="""text for the commit messages; what was given to schedule is
+            kept below it.""",
+        ),
+        outputs=Parameter(
+            args=("-o", "--output"),
+            dest="outputs",
+            metavar="PATH",
+            action="append",
+            doc="""a further output of the one job that is named, which was not
+            declared when it was scheduled. [CMD: Can be given more than once.
+            CMD]""",
+        ),
+        close_failed_jobs=Parameter(
+            args=("--close-failed-jobs",),
+            action="store_true",
+            doc="""give failed jobs up without a commit: their outputs are free
+            again. Jobs that may still run are never closed.""",
+        ),
+        commit_failed_jobs=Parameter(
+            args=("--commit-failed-jobs",),
+            action="store_true",
+            doc="commit what failed jobs have left, with a record that says so.",
+        ),
+        list_open_jobs=Parameter(
+            args=("-l", "--list-open-jobs"),
+            action="store_true",
+            doc="show the open jobs and their states; commit nothing.",
+        ),
+        branches=Parameter(
+            args=("--branches",),
+            action="store_true",
+            doc="""put each job's commit on a branch of its own, "job-ID"; what
+            is checked out stays as it was before the job.""",
+        ),
+        octopus=Parameter(
+            args=("--octopus",),
+            action="store_true",
+            doc="""put the commits side by side and merge them into the current
+            branch in one commit.""",
+        ),
+        jobs=jobs_option,
+    )
+
+    _examples_ = [
+        dict(
+            text="See what is queued, running, done or failed",
+            code_cmd="datalad finish --list-open-jobs",
+            code_py="finish(list_open_jobs=True)",
+        ),
+        dict(
+            text="Commit the outputs of all jobs that have completed",
+            code_cmd="datalad finish",
+            code_py="finish()",
+        ),
+        dict(
+            text="Give one failed job up",
+            code_cmd="datalad finish --close-failed-jobs 4711",
+            code_py="finish('4711', close_failed_jobs=True)",
+        ),
+    ]
+
+    @staticmethod
+    @datasetmethod(name="finish")
+    @eval_results
+    def __call__(
+        job_ids: Any = None,
+        *,
+        dataset: Any = None,
+        slurm_job_id: Any = None,
+        message: str | None = None,
+        outputs: Any = None,
+        close_failed_jobs: bool = False,
+        commit_failed_jobs: bool = False,
+        list_open_jobs: bool = False,
+        branches: bool = False,
+        octopus: bool = False,
+        jobs: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        from datalad_hpc import finishing
+        from datalad_hpc.results import as_results
+        from datalad_hpc.rounds import ACTION, Round, Wishes, layout
+        from datalad_hpc.workplace import Workplace
+
+        workplace = Workplace.of(dataset, "finish jobs")
+        with as_results(ACTION, workplace.root) as results:
+            wishes = Wishes(
+                job_ids=(*as_tuple(job_ids), *as_tuple(slurm_job_id)),
+                message=message or "",
+                outputs=as_tuple(outputs),
+                close_failed=close_failed_jobs,
+                commit_failed=commit_failed_jobs,
+                layout=layout(branches=branches, octopus=octopus),
+                jobs=jobs,
+            )
+            with opened(workplace) as (store, named):
+                story = finishing.list_open if list_open_jobs else finishing.finish
+                yield from story(Round(workplace, store, named, wishes))
+        yield from results
+
+    @staticmethod
+    def custom_result_renderer(res: dict[str, Any], **_kwargs: Any) -> None:
+        """Leave listed jobs for the table; show everything else as DataLad does."""
+        if not res.get("open_job"):
+            generic_result_renderer(res)
+
+    @staticmethod
+    def custom_result_summary_renderer(results: list[dict[str, Any]]) -> None:
+        """The table of open jobs."""
+        listed = [res for res in results if res.get("open_job")]
+        if listed:
+            ui.message("\n".join(_table(listed)))
+
+
+def _table(listed: list[dict[str, Any]]) -> Iterator[str]:
+    rows = [(_ID_TITLE, _STATUS_TITLE, "outputs")]
+    rows += [
+        (res["slurm_job_id"], res["slurm_job_status"], " ".join(res["outputs"])) for res in listed
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for job_id, status, outputs in rows:
+        yield f"{job_id:<{widths[0]}}  {status:<{widths[1]}}  {outputs}".rstrip()

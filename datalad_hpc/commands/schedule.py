@@ -1,0 +1,215 @@
+"""The command ``datalad schedule``."""
+
+from __future__ import annotations
+
+from argparse import REMAINDER
+from collections.abc import Iterator
+from typing import Any
+
+from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.interface.base import Interface, build_doc, eval_results
+from datalad.interface.utils import generic_result_renderer
+from datalad.support.constraints import EnsureBool, EnsureChoice, EnsureNone, EnsureStr
+from datalad.support.param import Parameter
+from datalad.ui import ui
+
+from datalad_hpc.commands.shared import (
+    alternative_option,
+    as_tuple,
+    assume_ready_option,
+    chosen_scheduler,
+    jobs_option,
+    opened,
+)
+
+
+@build_doc
+class Schedule(Interface):
+    """Submit a job to the cluster and reserve its outputs
+
+    This is the first half of what ``datalad run`` does: the outputs are
+    reserved, inputs are retrieved, existing outputs are made writable, and the
+    command is handed to the scheduler. No Git runs while the job does. The
+    second half is ``datalad finish``, which commits the outputs of ended jobs,
+    each with a record from which ``datalad reschedule`` runs it again.
+
+    COMMAND is a submission that starts with ``sbatch``. It is not run through
+    a shell. On a machine without Slurm the scheduler "local" runs the same
+    command here, in the background.
+
+    Two open jobs never share an output: a path that is reserved by another
+    job, or that lies above or below such a path, is refused. The log files of a
+    job are outputs too and need not be declared.
+
+    *Placeholders*
+
+    As in ``datalad run``, "{inputs}" and "{outputs}" in COMMAND stand for the
+    declared paths with globs expanded ("{inputs[0]}" for the first), "{pwd}"
+    for the folder of the command, "{dspath}" for the dataset's root and
+    "{tmpdir}" for a new temporary directory. Others can be configured as
+    "datalad.run.substitutions.NAME". A brace that is meant as such is doubled.
+    """
+
+    result_renderer = "tailored"
+    on_failure = "stop"
+
+    _params_ = dict(
+        cmd=Parameter(
+            args=("cmd",),
+            nargs=REMAINDER,
+            metavar="COMMAND",
+            doc="""submission to run; a leading '--' can be used to tell it from
+            the options of this command.""",
+        ),
+        dataset=Parameter(
+            args=("-d", "--dataset"),
+            doc="""dataset that the job belongs to; by default the one around the
+            current directory. If it is given, paths are relative to its root and
+            the command is submitted from there.""",
+            constraints=EnsureDataset() | EnsureNone(),
+        ),
+        inputs=Parameter(
+            args=("-i", "--input"),
+            dest="inputs",
+            metavar="PATH",
+            action="append",
+            doc="""a file, directory or glob whose content is retrieved before
+            the job is submitted. [CMD: Can be given more than once. CMD]""",
+        ),
+        outputs=Parameter(
+            args=("-o", "--output"),
+            dest="outputs",
+            metavar="PATH",
+            action="append",
+            doc="""a file, directory or glob that the job writes. It is reserved
+            until the job is finished or closed. At least one is needed.
+            [CMD: Can be given more than once. CMD]""",
+        ),
+        expand=Parameter(
+            args=("--expand",),
+            constraints=EnsureChoice(None, "inputs", "outputs", "both"),
+            doc="""write the files that globs and directories stood for into the
+            record, instead of the declared paths.""",
+        ),
+        assume_ready=assume_ready_option,
+        message=Parameter(
+            args=("-m", "--message"),
+            metavar="MESSAGE",
+            constraints=EnsureStr() | EnsureNone(),
+            doc="text for the message of the job's commit.",
+        ),
+        check_outputs=Parameter(
+            args=("--check-outputs",),
+            metavar="BOOL",
+            constraints=EnsureBool(),
+            doc="""whether outputs that are reserved by other jobs are refused.
+            Switch this off only where you know that the jobs write different
+            files.""",
+        ),
+        dry_run=Parameter(
+            args=("--dry-run",),
+            constraints=EnsureChoice(None, "basic", "command"),
+            doc="""submit nothing, show what would be submitted: with "basic" the
+            expanded command, inputs, outputs and logs, with "command" the
+            expanded command only.""",
+        ),
+        alt_dir=alternative_option,
+        scheduler=Parameter(
+            args=("--scheduler",),
+            metavar="NAME",
+            constraints=EnsureStr() | EnsureNone(),
+            doc="""where to submit: "slurm", "local" (this machine), or "auto":
+            Slurm where sbatch is on PATH, this machine otherwise. Default: the
+            setting "datalad.hpc.scheduler", else "auto".""",
+        ),
+        jobs=jobs_option,
+    )
+
+    _examples_ = [
+        dict(
+            text="Submit a batch script that writes into the directory 'out'",
+            code_cmd="datalad schedule -o out/ sbatch job.sh",
+            code_py="schedule('sbatch job.sh', outputs=['out/'])",
+        ),
+        dict(
+            text="Retrieve an input first, and pass the paths on to the script",
+            code_cmd="datalad schedule -i raw/s1.nii -o out/s1.tsv "
+            "'sbatch job.sh {inputs} {outputs}'",
+            code_py="schedule('sbatch job.sh {inputs} {outputs}', inputs=['raw/s1.nii'], "
+            "outputs=['out/s1.tsv'])",
+        ),
+        dict(
+            text="An array job whose tasks write numbered files",
+            code_cmd="datalad schedule -o 'out/part-*.dat' sbatch --array=1-20 job.sh",
+            code_py="schedule('sbatch --array=1-20 job.sh', outputs=['out/part-*.dat'])",
+        ),
+    ]
+
+    @staticmethod
+    @datasetmethod(name="schedule")
+    @eval_results
+    def __call__(
+        cmd: Any = None,
+        *,
+        dataset: Any = None,
+        inputs: Any = None,
+        outputs: Any = None,
+        expand: str | None = None,
+        assume_ready: str | None = None,
+        message: str | None = None,
+        check_outputs: bool = True,
+        dry_run: str | None = None,
+        alt_dir: str | None = None,
+        scheduler: str | None = None,
+        jobs: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        from datalad_hpc import scheduling
+        from datalad_hpc.requests import make_request
+        from datalad_hpc.results import as_results
+        from datalad_hpc.workplace import Workplace
+
+        workplace = Workplace.of(dataset, "schedule a job")
+        with as_results(scheduling.ACTION, workplace.root) as results:
+            request = make_request(
+                workplace,
+                cmd,
+                inputs=as_tuple(inputs),
+                outputs=as_tuple(outputs),
+                alternative=alt_dir,
+                expand=expand,
+                assume_ready=assume_ready,
+                message=message or "",
+                check_outputs=check_outputs,
+                jobs=jobs,
+            )
+            if dry_run:
+                yield scheduling.dry_run(workplace, request)
+            else:
+                name = chosen_scheduler(workplace, scheduler)
+                with opened(workplace) as (store, named):
+                    yield from scheduling.schedule(workplace, store, named(name), named, request)
+        yield from results
+
+    @staticmethod
+    def custom_result_renderer(res: dict[str, Any], **kwargs: Any) -> None:
+        """Show a dry run in full, everything else as DataLad does."""
+        dry_run = res.get("dry_run")
+        if not dry_run:
+            generic_result_renderer(res)
+        elif kwargs.get("dry_run") == "command":
+            ui.message(dry_run["command_line"])
+        else:
+            ui.message("\n".join(_dry_run_lines(dry_run)))
+
+
+def _dry_run_lines(dry_run: dict[str, Any]) -> Iterator[str]:
+    yield "Dry run: nothing was submitted"
+    yield f" folder: {dry_run['folder']}"
+    yield f" command: {dry_run['command']}"
+    yield f" expanded command: {dry_run['command_line']}"
+    for name in ("inputs", "outputs", "logs"):
+        if dry_run[name]:
+            yield f" {name}:"
+            yield from (f"  {path}" for path in dry_run[name])
+    if dry_run["tasks"] is not None:
+        yield f" tasks: {len(dry_run['tasks'])}"

@@ -1,0 +1,72 @@
+"""Options and openings that the commands share; cheap to import."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from datalad.support.constraints import EnsureChoice, EnsureInt, EnsureNone, EnsureRange
+from datalad.support.param import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datalad_hpc.schedulers.base import Scheduler
+    from datalad_hpc.store import Store
+    from datalad_hpc.workplace import Workplace
+
+lgr = logging.getLogger("datalad.hpc.commands")
+
+alternative_option = Parameter(
+    args=("-a", "--alt-dir"),
+    dest="alt_dir",
+    metavar="PATH",
+    doc="""run the job in this directory instead of the dataset, for example on a
+    parallel file system. It has to exist, outside of the dataset. Inputs are
+    copied to the same relative place below it, the job starts there, and
+    finish moves outputs and logs back when the job has ended.""",
+)
+
+assume_ready_option = Parameter(
+    args=("--assume-ready",),
+    constraints=EnsureChoice(None, "inputs", "outputs", "both"),
+    doc="""assume that inputs need not be retrieved and/or existing outputs need
+    not be made writable. This saves the time of these steps where you know that
+    they are not necessary.""",
+)
+
+jobs_option = Parameter(
+    args=("-J", "--jobs"),
+    metavar="NJOBS",
+    constraints=EnsureNone() | (EnsureInt() & EnsureRange(min=1)),
+    doc="how many files are transferred or hashed at the same time.",
+)
+
+
+@contextlib.contextmanager
+def opened(workplace: Workplace) -> Iterator[tuple[Store, Callable[[str], Scheduler]]]:
+    """The job store of a workplace, and its schedulers by name."""
+    from datalad_hpc.schedulers import scheduler_loader
+    from datalad_hpc.store import open_store
+
+    timeout = workplace.seconds("datalad.hpc.store-timeout")
+    with open_store(workplace.store_url, scope=workplace.store_scope, timeout=timeout) as store:
+        yield store, scheduler_loader(workplace.setting)
+
+
+def chosen_scheduler(workplace: Workplace, wanted: str | None) -> str:
+    """The name of the scheduler to submit to; says in one line which and why."""
+    from datalad_hpc.schedulers import choose
+
+    name, reason = choose(wanted or workplace.setting("datalad.hpc.scheduler"))
+    lgr.info("%s", reason)
+    return name
+
+
+def as_tuple(values: Any) -> tuple[str, ...]:
+    """One value or many, as DataLad's Python interface takes them."""
+    if values is None:
+        return ()
+    return (str(values),) if isinstance(values, str | int) else tuple(map(str, values))

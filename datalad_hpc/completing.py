@@ -1,0 +1,159 @@
+"""Jobs that have ended become commits, and are over; also those of an interrupted round."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from datalad_hpc.claims import ClaimedPaths, matches, shown
+from datalad_hpc.commit import Layout, Recorded, Recorder, Repository, Work
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.facts import facts_path_of, facts_text
+from datalad_hpc.job import ClaimRole, Job, JobStatus
+from datalad_hpc.polling import Answers
+from datalad_hpc.record import commit_message, state_word
+from datalad_hpc.results import Result, job_result
+from datalad_hpc.rounds import ACTION, Round
+
+BATCH = 200
+"""Jobs that are hashed and committed together; results come out after each batch."""
+
+TRUE = ("yes", "true", "on", "1")
+
+
+def complete_interrupted(finish: Round, jobs: Sequence[Job]) -> tuple[list[Job], list[Result]]:
+    """End the jobs whose commit was made before an earlier round was interrupted.
+
+    Returns
+    -------
+    tuple
+      The jobs that are still open, and a result for each that was ended.
+    """
+    open_jobs, results = [], []
+    for job in jobs:
+        recorder = Recorder(finish.root, _layout_of(job.ref))
+        if not job.commit or not recorder.holds(job.ref, job.commit):
+            open_jobs.append(job)
+            continue
+        recorder.catch_up([_work(finish, job, None)])
+        finish.store.finished([job.key])
+        text = f"Job {job.label} had been committed as {job.commit[:10]} before an interruption"
+        results.append(job_result(ACTION, finish.root, "ok", text, job, commit=job.commit))
+    return open_jobs, results
+
+
+def _layout_of(ref: str) -> Layout:
+    return Layout.BRANCHES if ref.startswith("refs/heads/job-") else Layout.LINEAR
+
+
+def commit_jobs(finish: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result]:
+    """Commit the outputs of jobs, in batches.
+
+    Yields
+    ------
+    dict
+      One result per job, after its batch was committed.
+
+    Raises
+    ------
+    CommitFailed
+      Git could not go on; the jobs without a result are still open.
+    """
+    # A merge takes all jobs at once.
+    size = len(jobs) if finish.wishes.layout is Layout.OCTOPUS else BATCH
+    for start in range(0, len(jobs), size or 1):
+        yield from _commit_batch(finish, jobs[start : start + size], answers)
+
+
+def _commit_batch(finish: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result]:
+    statuses = {job.key: answers.statuses[job.key] for job in jobs}
+    jobs = [_with_more_outputs(finish, job) for job in jobs]
+    for job in jobs:
+        _write_facts(finish, job, statuses[job.key])
+    works = [_work(finish, job, statuses[job.key]) for job in jobs]
+    recorder = Recorder(finish.root, finish.wishes.layout, finish.wishes.jobs)
+    ended = {key: status.tasks for key, status in statuses.items()}
+    recorded = recorder.record(works, partial(finish.store.plan_commits, ended=ended))
+    finish.store.finished(outcome.key for outcome in recorded if outcome.commit)
+    for job, outcome in zip(jobs, recorded, strict=True):
+        yield _outcome_result(finish, job, statuses[job.key], outcome)
+
+
+def _with_more_outputs(finish: Round, job: Job) -> Job:
+    """The job with the outputs that were named at finish.
+
+    Raises
+    ------
+    BadRequest
+      One of them is held by another open job, or cannot be an output.
+    """
+    if not finish.wishes.outputs:
+        return job
+    more = [finish.workplace.claim(path) for path in finish.wishes.outputs]
+    others = [other for other in finish.store.open_jobs() if other.key != job.key]
+    held = ClaimedPaths((claim, other.label) for other in others for claim in other.claims)
+    for claim in more:
+        if held.holder(claim):
+            raise BadRequest(
+                f"{shown(claim)} is reserved by job {held.holder(claim)} and cannot be committed "
+                f"with job {job.label}; nothing was changed"
+            )
+    outputs = (*job.request.outputs, *(shown(claim) for claim in more))
+    request = replace(job.request, outputs=outputs)
+    return replace(job, request=request, claims=(*job.claims, *more))
+
+
+def _write_facts(finish: Round, job: Job, status: JobStatus) -> None:
+    wanted = finish.workplace.setting("datalad.hpc.record-identity").lower() in TRUE
+    text = facts_text(job, status, str(finish.root), with_identity=wanted)
+    path = finish.root / facts_path_of(job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = Repository.find(finish.root).scratch_dir / "facts.json"
+    half.write_bytes(os.fsencode(text))
+    os.replace(half, path)
+
+
+def _work(finish: Round, job: Job, status: JobStatus | None) -> Work:
+    def message(files: Sequence[str]) -> str:
+        assert status
+        return commit_message(
+            job,
+            status,
+            dataset_id=finish.workplace.dataset_id,
+            outputs=_recorded_outputs(job, files),
+            facts_path=facts_path_of(job),
+            finish_message=finish.wishes.message,
+        )
+
+    return Work(job.key, job.label, job.claims, message)
+
+
+def _recorded_outputs(job: Job, files: Sequence[str]) -> Sequence[str]:
+    """Outputs as declared; if wished, the files that came of them in the place of globs."""
+    if job.request.expand not in ("outputs", "both"):
+        return job.request.outputs
+    logs = [claim for claim in job.claims if claim.role is ClaimRole.LOG]
+    return [path for path in files if not any(matches(claim, path) for claim in logs)]
+
+
+def _outcome_result(finish: Round, job: Job, status: JobStatus, outcome: Recorded) -> Result:
+    if outcome.problem:
+        text = f"Job {job.label} stays open: {outcome.problem}"
+        return job_result(ACTION, finish.root, "error", text, job, status)
+    notes = "".join(f"; {note}" for note in outcome.notes)
+    text = (
+        f"Job {job.label}: {state_word(status)}, committed as {outcome.commit[:10]} "
+        f"({len(outcome.files)} files){notes}"
+    )
+    return job_result(
+        ACTION,
+        finish.root,
+        "ok",
+        text,
+        job,
+        status,
+        commit=outcome.commit,
+        files=list(outcome.files),
+    )

@@ -1,0 +1,94 @@
+"""What becomes of a job in ``finish``: it waits, is closed, or can be committed."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from datalad_hpc import staging
+from datalad_hpc.claims import shown
+from datalad_hpc.commit import Repository, preparing
+from datalad_hpc.errors import HpcError
+from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase
+from datalad_hpc.located import Locator
+from datalad_hpc.polling import Answers, unknown_text
+from datalad_hpc.results import Result, explain, job_result
+from datalad_hpc.rounds import ACTION, Round
+
+lgr = logging.getLogger("datalad.hpc.deciding")
+
+WAY_OUT = "close it with --close-failed-jobs, or commit what it left with --commit-failed-jobs"
+
+
+def decide(finish: Round, job: Job, answers: Answers) -> Result | None:
+    """Decide about one job.
+
+    Returns
+    -------
+    dict or None
+      A result for a job that stays open or was closed, ``None`` for one that
+      can be committed.
+    """
+    answer = answers.of(job)
+    if answer is None:
+        return _without_answer(finish, job, answers)
+    if answer.phase is Phase.LIVE:
+        text = f"Job {job.label} is not over: {explain(answer)}"
+        return job_result(ACTION, finish.root, "impossible", text, job, answer)
+    try:
+        _fetch(finish, job)
+    except (HpcError, OSError) as error:
+        text = f"Job {job.label} stays open: {error}"
+        return job_result(ACTION, finish.root, "error", text, job, answer)
+    problem = _problem(finish, job, answer)
+    if not problem or finish.wishes.commit_failed:
+        return None
+    if finish.wishes.close_failed:
+        return _close(finish, job, answer, problem)
+    status = "impossible" if answer.phase is Phase.FAILED else "error"
+    return job_result(ACTION, finish.root, status, f"{problem}; {WAY_OUT}", job, answer)
+
+
+def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
+    named = job.label in finish.wishes.job_ids
+    if job.state is not JobState.OPEN and finish.wishes.close_failed and named:
+        return _close(finish, job, None, f"{job.label} was given up by name")
+    return job_result(ACTION, finish.root, "impossible", unknown_text(job, answers), job)
+
+
+def _fetch(finish: Round, job: Job) -> None:
+    """Outputs of a job that ran elsewhere come to their place."""
+    if job.request.alternative:
+        scratch = Repository.find(finish.root).scratch_dir
+        staging.bring_back(finish.root, Path(job.request.alternative), job.claims, scratch)
+
+
+def _problem(finish: Round, job: Job, answer: JobStatus) -> str:
+    if answer.phase is Phase.FAILED:
+        return f"Job {job.label} did not succeed: {explain(answer)}"
+    missing = _missing(finish.root, job)
+    if not missing:
+        return ""
+    text = f"Job {job.label} completed, but did not produce {', '.join(missing)}"
+    if finish.workplace.setting("datalad.hpc.missing-outputs") != "warning":
+        return text
+    lgr.warning("%s", text)
+    return ""
+
+
+def _missing(root: Path, job: Job) -> list[str]:
+    locator = Locator(root)
+    return [
+        shown(claim)
+        for claim in job.claims
+        if claim.role is ClaimRole.OUTPUT and not any(status for _, status in locator.files(claim))
+    ]
+
+
+def _close(finish: Round, job: Job, answer: JobStatus | None, problem: str) -> Result:
+    changed = [] if job.request.alternative else preparing.restore(finish.root, job.claims)
+    tasks = answer.tasks if answer else ()
+    finish.store.closed(job, tasks, problem)
+    left = f"; it had changed these, which were left so: {', '.join(changed)}" if changed else ""
+    text = f"{problem}; closed without a commit{left}"
+    return job_result(ACTION, finish.root, "ok", text, job, answer)

@@ -1,0 +1,105 @@
+"""The story of ``finish``: ask once, decide for each job, commit, remember."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from datalad_hpc.commit import Repository
+from datalad_hpc.completing import commit_jobs, complete_interrupted
+from datalad_hpc.deciding import decide
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.job import Job
+from datalad_hpc.polling import ask, unknown_text
+from datalad_hpc.results import Result, error_result, explain, job_result, result
+from datalad_hpc.rounds import ACTION, Round
+from datalad_hpc.scheduling import settle
+
+
+def finish(this: Round) -> Iterator[Result]:
+    """Commit what has ended, say what has not.
+
+    Yields
+    ------
+    dict
+      One result per job, as soon as it is decided or committed.
+
+    Raises
+    ------
+    HpcError
+      It could not begin or go on; all jobs without a result are as before.
+    """
+    _check(this)
+    settle(this.workplace, this.store, this.scheduler_named)
+    with this.workplace.save_lock():
+        jobs, strangers = _selected(this)
+        yield from strangers
+        jobs, completed = complete_interrupted(this, jobs)
+        yield from completed
+        answers = ask(jobs, this.scheduler_named, facts=True)
+        yield from (error_result(ACTION, this.root, error) for error in answers.failures)
+        ready = []
+        for job in jobs:
+            outcome = decide(this, job, answers)
+            if outcome is None:
+                ready.append(job)
+            else:
+                yield outcome
+        yield from commit_jobs(this, ready, answers)
+
+
+def list_open(this: Round) -> Iterator[Result]:
+    """Say of each open job where it stands.
+
+    Yields
+    ------
+    dict
+      One result per open job.
+    """
+    settle(this.workplace, this.store, this.scheduler_named)
+    jobs, strangers = _selected(this)
+    yield from strangers
+    answers = ask(jobs, this.scheduler_named, facts=False)
+    yield from (error_result(ACTION, this.root, error) for error in answers.failures)
+    for job in jobs:
+        answer = answers.of(job)
+        text = explain(answer) if answer else unknown_text(job, answers)
+        yield job_result(ACTION, this.root, "ok", text, job, answer, open_job=True)
+
+
+def _check(this: Round) -> None:
+    if this.wishes.outputs and len(this.wishes.job_ids) != 1:
+        raise BadRequest("More outputs (-o) belong to one job: name exactly one job id with them")
+    repository = Repository.find(this.root)
+    if repository.is_adjusted:
+        raise BadRequest(
+            f"The dataset is on git-annex's adjusted branch {repository.ref}, which only git-annex "
+            "can write; nothing was committed, check out the branch that it was made from "
+            "(`git checkout`) and finish again"
+        )
+
+
+def _selected(this: Round) -> tuple[list[Job], list[Result]]:
+    """The open jobs that are meant, and results for names that mean none."""
+    jobs = this.store.open_jobs()
+    named = this.wishes.job_ids
+    if not named:
+        return jobs, []
+    labels = {job.label for job in jobs}
+    missing = [name for name in named if name not in labels]
+    return [job for job in jobs if job.label in named], _not_open(this, missing)
+
+
+def _not_open(this: Round, names: Sequence[str]) -> list[Result]:
+    past = {job.label: job for job in this.store.jobs_named(names)} if names else {}
+    return [_over(this, past[name]) if name in past else _no_such_job(this, name) for name in names]
+
+
+def _over(this: Round, job: Job) -> Result:
+    what = f"committed as {job.commit[:10]}" if job.commit else f"{job.state.value} ({job.note})"
+    text = f"Job {job.label} is over already: {what}"
+    return job_result(ACTION, this.root, "notneeded", text, job, commit=job.commit)
+
+
+def _no_such_job(this: Round, name: str) -> Result:
+    text = f"There is no job {name} in this dataset; `datalad finish -l` lists those that are open"
+    return result(ACTION, this.root, "impossible", text, slurm_job_id=name)

@@ -1,0 +1,88 @@
+"""Asking the schedulers of many jobs, each of them once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from datalad_hpc.errors import HpcError, SchedulerUnreachable
+from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.schedulers.base import Scheduler
+
+NOT_TOLD = "UNKNOWN"
+"""State of a task that the scheduler was silent about; it may still run."""
+
+
+@dataclass
+class Answers:
+    """What the schedulers said."""
+
+    statuses: dict[int, JobStatus] = field(default_factory=dict)
+    """By number of the job's row."""
+    failures: list[HpcError] = field(default_factory=list)
+    unreachable: set[str] = field(default_factory=set)
+    """Schedulers that gave no usable answer."""
+
+    def of(self, job: Job) -> JobStatus | None:
+        """What is known of a job; ``None`` where nothing is."""
+        return self.statuses.get(job.key)
+
+
+def ask(
+    jobs: Sequence[Job], scheduler_named: Callable[[str], Scheduler], *, facts: bool
+) -> Answers:
+    """Ask each scheduler once for all of its open jobs.
+
+    Parameters
+    ----------
+    jobs:
+      Jobs of any scheduler; those that were not submitted yet are passed over.
+    scheduler_named:
+      Gives a scheduler by its name.
+    facts:
+      Whether the numbers of ended jobs are wanted.
+    """
+    answers = Answers()
+    of_scheduler: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        if job.state is JobState.OPEN:
+            of_scheduler[job.scheduler].append(job)
+    for name, asked in of_scheduler.items():
+        try:
+            found = scheduler_named(name).status([job.scheduler_key for job in asked], facts=facts)
+        except SchedulerUnreachable as error:
+            answers.failures.append(error)
+            answers.unreachable.add(name)
+            continue
+        for job in asked:
+            if job.job_id in found:
+                answers.statuses[job.key] = complete(job, found[job.job_id])
+    return answers
+
+
+def complete(job: Job, status: JobStatus) -> JobStatus:
+    """The status with all tasks that were asked for: one that was not told of is live."""
+    if job.tasks is None:
+        return status
+    told = {task.index for task in status.tasks}
+    silent = [index for index in job.tasks if index not in told]
+    if not silent:
+        return status
+    added = tuple(TaskStatus(index, NOT_TOLD, Phase.LIVE) for index in silent)
+    return JobStatus(status.job_id, status.tasks + added, status.facts, status.identity)
+
+
+def unknown_text(job: Job, answers: Answers) -> str:
+    """Why nothing is known of a job, and what that means."""
+    if job.state is not JobState.OPEN:
+        return (
+            f"{job.label} is being submitted, or was interrupted then; its outputs stay reserved "
+            "until the scheduler can tell"
+        )
+    if job.scheduler in answers.unreachable:
+        return f"Job {job.label} was left as it is, since {job.scheduler} gave no answer"
+    return (
+        f"{job.scheduler} does not know job {job.label} (yet); it was left as it is, "
+        "try again in a moment"
+    )

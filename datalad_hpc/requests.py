@@ -1,0 +1,190 @@
+"""From what a user typed, or a record says, to a plan of one submission; nothing is changed."""
+
+from __future__ import annotations
+
+import getpass
+import glob
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datalad_hpc.claims import shown
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.facts import facts_path
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Request
+from datalad_hpc.placeholders import expand_paths, fill_command, fill_paths, one_line
+from datalad_hpc.schedulers.arrays import array_indices
+from datalad_hpc.schedulers.logs import LogFile, log_files
+from datalad_hpc.schedulers.sbatch import (
+    BatchCommand,
+    read_batch_command,
+    with_script,
+)
+from datalad_hpc.staging import check_alternative
+from datalad_hpc.workplace import Workplace
+
+SUBSTITUTIONS = "datalad.run.substitutions."
+
+
+def make_request(
+    workplace: Workplace,
+    command: str | Sequence[str] | None,
+    *,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    alternative: str | None = None,
+    **options: Any,
+) -> Request:
+    """What a user wants, with the placeholders in its paths filled in.
+
+    Raises
+    ------
+    BadRequest
+      It has no command or no output, or a path that cannot be one.
+    """
+    if not command or not one_line(command):
+        raise BadRequest("No command is given: what follows the options has to start with sbatch")
+    if not outputs:
+        raise BadRequest(
+            "At least one output is needed (-o PATH): it is what the job reserves and what "
+            "`datalad finish` commits; nothing was changed"
+        )
+    values = {**substitutions(workplace), "inputs": list(inputs), "outputs": list(outputs)}
+    claims = [workplace.claim(path) for path in fill_paths(outputs, values)]
+    return Request(
+        command=one_line(command),
+        folder=workplace.folder,
+        inputs=fill_paths(inputs, values),
+        outputs=tuple(shown(claim) for claim in claims),
+        alternative=check_alternative(alternative, workplace.root) if alternative else None,
+        **options,
+    )
+
+
+def substitutions(workplace: Workplace) -> dict[str, Any]:
+    """Placeholders of the user's own, configured as for ``datalad run``."""
+    return {
+        name[len(SUBSTITUTIONS) :]: value
+        for name, value in workplace.dataset.config.items()
+        if name.startswith(SUBSTITUTIONS)
+    }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request worked out to the last detail."""
+
+    request: Request
+    token: str
+    batch: BatchCommand
+    """The submission as the scheduler will read it."""
+    folder: str
+    """Absolute path of the folder from which it is submitted."""
+    outputs: tuple[Claim, ...]
+    inputs: tuple[str, ...]
+    """Existing inputs, globs expanded, as seen from the request's folder."""
+    base: str
+    """What is the dataset's root to the job: the root, or the alternative directory."""
+
+    @property
+    def tasks(self) -> tuple[int, ...] | None:
+        """Array indices, ``None`` for a plain job."""
+        spec = self.batch.options.get("array")
+        return array_indices(spec) if spec else None
+
+
+def make_plan(workplace: Workplace, request: Request) -> Plan:
+    """Work a request out, and check all that can be checked beforehand.
+
+    Raises
+    ------
+    BadRequest
+      Something is wrong with it.
+    """
+    here = workplace.root / request.folder
+    if not here.is_dir():
+        raise BadRequest(f"The folder {here}, where the job is to start, does not exist")
+    outputs = tuple(workplace.claim(path, base=workplace.root) for path in request.outputs)
+    inputs = tuple(expand_paths(request.inputs, here))
+    base = request.alternative or str(workplace.root)
+    folder = os.path.join(base, request.folder).rstrip("/")
+    values = _values(workplace, request, folder, inputs)
+    batch = read_batch_command(fill_command(request.command, values), str(here), os.environ)
+    if request.alternative:
+        batch = _moved(batch, workplace, folder)
+    return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
+
+
+def _values(
+    workplace: Workplace, request: Request, folder: str, inputs: Sequence[str]
+) -> dict[str, Any]:
+    needs_tmpdir = "{tmpdir}" in request.command
+    outputs = [_seen_from(request.folder, path) for path in request.outputs]
+    return {
+        **substitutions(workplace),
+        "pwd": folder,
+        "dspath": request.alternative or str(workplace.root),
+        "tmpdir": tempfile.mkdtemp(prefix="datalad-hpc-") if needs_tmpdir else "",
+        "inputs": list(inputs),
+        "outputs": expand_paths(outputs, workplace.root / request.folder),
+    }
+
+
+def _seen_from(folder: str, path: str) -> str:
+    if not folder:
+        return path
+    return os.path.relpath(path, folder) + ("/" if path.endswith("/") else "")
+
+
+def _moved(batch: BatchCommand, workplace: Workplace, folder: str) -> BatchCommand:
+    """The same submission from the alternative directory, with the dataset's own script."""
+    chdir = batch.options.get("chdir", "")
+    if os.path.isabs(chdir) and Path(os.path.realpath(chdir)).is_relative_to(workplace.root):
+        raise BadRequest(
+            f"With an alternative directory the job cannot change to {chdir} in the dataset; "
+            "give --chdir relative to the folder of the command"
+        )
+    argv: Sequence[str] = batch.argv
+    if batch.script_path is not None:
+        argv = with_script(batch, batch.script_path)
+    return read_batch_command(argv, os.path.dirname(batch.script_path or "/"), os.environ)
+
+
+def log_claims(workplace: Workplace, plan: Plan, job_id: str) -> tuple[Claim, ...]:
+    """Claims of a job's log files in the dataset, and of the file with the scheduler's facts.
+
+    Parameters
+    ----------
+    job_id:
+      The scheduler's id, or a stand-in that is unique before there is one.
+    """
+    logs = []
+    for log in log_files(plan.batch, plan.folder, job_id, getpass.getuser()):
+        path = _in_dataset(workplace, plan, log)
+        if path is not None:
+            kind = ClaimKind.GLOB if log.is_glob else ClaimKind.FILE
+            logs.append(Claim(path, kind, ClaimRole.LOG))
+    facts = facts_path(plan.request.folder, logs, job_id)
+    return (*logs, Claim(facts, ClaimKind.FILE, ClaimRole.LOG))
+
+
+def _in_dataset(workplace: Workplace, plan: Plan, log: LogFile) -> str | None:
+    """A log's place in the dataset; ``None`` where it does not get there."""
+    path = log.path
+    if not log.is_glob:
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    for base in (os.path.realpath(plan.base), str(workplace.root)):
+        start = f"{glob.escape(base) if log.is_glob else base}/"
+        if path.startswith(start):
+            return path[len(start) :]
+    return None
+
+
+def logs_outside(workplace: Workplace, plan: Plan) -> list[str]:
+    """Logs that cannot be committed, since they lie outside of the dataset."""
+    logs = log_files(plan.batch, plan.folder, plan.token, "user")
+    return [log.path for log in logs if _in_dataset(workplace, plan, log) is None]

@@ -1,0 +1,131 @@
+"""A job, or an error, as one of DataLad's result records."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datalad_hpc.errors import HpcError
+from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.record import ranges
+
+Result = dict[str, Any]
+
+UNKNOWN = "UNKNOWN"
+"""Shown in the place of a state where the scheduler does not know a job (yet)."""
+
+
+def result(action: str, root: Path, status: str, message: str, **more: Any) -> Result:
+    """A result record about a dataset.
+
+    Parameters
+    ----------
+    action:
+      Name of the command.
+    root:
+      The dataset's root.
+    status:
+      ``ok``, ``notneeded``, ``impossible`` or ``error``.
+    message:
+      One sentence for the user.
+    more:
+      Further fields.
+    """
+    from datalad.interface.results import get_status_dict
+
+    # A tuple: a plain text with "%" in it would be taken for a format.
+    return get_status_dict(
+        action,
+        path=str(root),
+        type="dataset",
+        status=status,
+        message=("%s", message),
+        refds=str(root),
+        **more,
+    )
+
+
+def error_result(action: str, root: Path, error: HpcError, **more: Any) -> Result:
+    """The result that an error becomes."""
+    return result(action, root, error.status, str(error), **more)
+
+
+@contextlib.contextmanager
+def as_results(action: str, root: Path) -> Iterator[list[Result]]:
+    """Collect the result of an error that ends a story; to be yielded after the block."""
+    results: list[Result] = []
+    try:
+        yield results
+    except HpcError as error:
+        results.append(error_result(action, root, error))
+
+
+def job_result(
+    action: str,
+    root: Path,
+    status: str,
+    message: str,
+    job: Job,
+    answer: JobStatus | None = None,
+    **more: Any,
+) -> Result:
+    """A result about one job, with the scheduler's states of its tasks."""
+    fields: Result = {
+        "slurm_job_id": job.label,
+        "slurm_job_status": state_text(job, answer),
+        "scheduler": job.scheduler,
+        "outputs": list(job.request.outputs),
+    }
+    if answer and job.tasks is not None:
+        fields["tasks"] = tasks_by_state(answer)
+    return result(action, root, status, message, **{**fields, **more})
+
+
+def state_text(job: Job, answer: JobStatus | None) -> str:
+    """The state of a job for people: a word, or for an array a count of each word."""
+    if job.state is not JobState.OPEN:
+        return job.state.value.upper()
+    if answer is None or not answer.tasks:
+        return UNKNOWN
+    counts = Counter(task.state for task in answer.tasks)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{state} {number}" for state, number in counts.most_common())
+
+
+def tasks_by_state(answer: JobStatus) -> dict[str, str]:
+    """Task indices by state, as ranges."""
+    indices: dict[str, list[int]] = {}
+    for task in answer.tasks:
+        if task.index is not None:
+            indices.setdefault(task.state, []).append(task.index)
+    return {state: ranges(found) for state, found in indices.items()}
+
+
+def explain(answer: JobStatus) -> str:
+    """States of a job's tasks in words: ``task 3: FAILED (exit code 2), tasks 0-2: COMPLETED``."""
+    groups: dict[str, list[TaskStatus]] = {}
+    for task in answer.tasks:
+        groups.setdefault(_task_text(task), []).append(task)
+    return ", ".join(_group_text(text, tasks) for text, tasks in groups.items())
+
+
+def _group_text(text: str, tasks: list[TaskStatus]) -> str:
+    indices = [task.index for task in tasks if task.index is not None]
+    if not indices:
+        return text
+    return f"task{'s' if len(indices) > 1 else ''} {ranges(indices)}: {text}"
+
+
+def _task_text(task: TaskStatus) -> str:
+    details = []
+    if task.phase is Phase.FAILED and task.signal:
+        details.append(f"signal {task.signal}")
+    elif task.phase is Phase.FAILED and task.exit_code:
+        details.append(f"exit code {task.exit_code}")
+    if task.reason and task.reason != "None":
+        details.append(task.reason)
+    return f"{task.state} ({', '.join(details)})" if details else task.state

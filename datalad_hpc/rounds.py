@@ -1,0 +1,59 @@
+"""One round of ``finish``: what was asked for, and what it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datalad_hpc.commit import Layout
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.store import Store
+from datalad_hpc.workplace import Workplace
+
+ACTION = "finish"
+
+
+def layout(*, branches: bool, octopus: bool) -> Layout:
+    """Where the commits go, as the options say.
+
+    Raises
+    ------
+    BadRequest
+      Both were asked for.
+    """
+    if branches and octopus:
+        raise BadRequest("--branches and --octopus exclude each other: choose one")
+    if branches:
+        return Layout.BRANCHES
+    return Layout.OCTOPUS if octopus else Layout.LINEAR
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked ``finish`` for."""
+
+    job_ids: tuple[str, ...] = ()
+    message: str = ""
+    outputs: tuple[str, ...] = ()
+    """More outputs of the one named job, relative to the workplace's folder."""
+    close_failed: bool = False
+    commit_failed: bool = False
+    layout: Layout = Layout.LINEAR
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Round:
+    """All that the steps of the story need."""
+
+    workplace: Workplace
+    store: Store
+    scheduler_named: Callable[[str], Scheduler]
+    wishes: Wishes
+
+    @property
+    def root(self) -> Path:
+        """The dataset's root."""
+        return self.workplace.root

@@ -1,0 +1,124 @@
+"""The interface of a scheduler, and what every scheduler shares.
+
+A scheduler is pairs of pure functions: one builds an argument list, the other
+reads the text that the program printed. Only the methods below run anything.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.job import JobKey, JobStatus, Submission
+
+
+@dataclass(frozen=True)
+class Handover:
+    """One submission, ready to be handed to a scheduler."""
+
+    argv: tuple[str, ...]
+    """``sbatch`` and its arguments, placeholders filled in."""
+    folder: str
+    """Absolute path where the submission command runs."""
+    token: str
+    """Unique text by which the job is found again when its id was lost."""
+    inherit: tuple[int, ...] = ()
+    """File descriptors that the submitting program keeps open until it ends."""
+
+
+class Scheduler(ABC):
+    """A cluster, or this machine."""
+
+    name: str
+    """How the user and the store call it."""
+
+    @classmethod
+    @abstractmethod
+    def configured(cls, setting: Callable[[str], str]) -> Scheduler:
+        """Make one from the user's configuration.
+
+        Parameters
+        ----------
+        setting:
+          Gives a configuration item such as ``datalad.hpc.local.slots``, empty
+          where it is not set.
+
+        Raises
+        ------
+        BadRequest
+          A value cannot be used.
+        """
+
+    @abstractmethod
+    def submit(self, handover: Handover) -> Submission:
+        """Hand one job over.
+
+        Raises
+        ------
+        SubmissionRefused
+          The scheduler said no, for certain; its words are in the text.
+        SubmissionUncertain
+          It may have been accepted (no id in the answer, no answer in time).
+        """
+
+    @abstractmethod
+    def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
+        """What became of the jobs, asked in one query (in chunks).
+
+        Parameters
+        ----------
+        jobs:
+          The jobs to ask for.
+        facts:
+          Whether numbers (memory, times, nodes) are wanted too.
+
+        Returns
+        -------
+        Mapping
+          A status by job id. A job that is absent is not known (yet).
+
+        Raises
+        ------
+        SchedulerUnreachable
+          The query failed; it says nothing about any job.
+        """
+
+    @abstractmethod
+    def find(self, token: str, since: datetime) -> Submission | None:
+        """Look for the job that was handed over with a token.
+
+        Parameters
+        ----------
+        token:
+          The token of the handover.
+        since:
+          When the submission started.
+
+        Returns
+        -------
+        Submission or None
+          The job, or None where it certainly was never accepted.
+
+        Raises
+        ------
+        SchedulerUnreachable
+          It cannot be told.
+        """
+
+
+def number_setting(setting: Callable[[str], str], name: str, default: float) -> float:
+    """A configuration item that is a number, or the default where it is not set.
+
+    Raises
+    ------
+    BadRequest
+      It is not a number.
+    """
+    text = setting(name)
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise BadRequest(f"The setting {name} is {text!r}, which is not a number") from None

@@ -1,0 +1,250 @@
+"""The story of ``schedule``: claim, prepare, submit, remember."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from datalad_hpc import staging
+from datalad_hpc.commit import Repository, preparing
+from datalad_hpc.commit.trees import ANNEX_POINTER
+from datalad_hpc.errors import BadRequest, SubmissionUncertain
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request, Submission
+from datalad_hpc.requests import Plan, log_claims, logs_outside, make_plan
+from datalad_hpc.results import Result, job_result, result
+from datalad_hpc.schedulers.base import Handover, Scheduler
+from datalad_hpc.schedulers.sbatch import comment_with_token
+from datalad_hpc.store import Store
+from datalad_hpc.store.rows import now
+from datalad_hpc.submissions import release, settle_submissions, submission_lock
+from datalad_hpc.workplace import Workplace
+
+ACTION = "schedule"
+
+SchedulerNamed = Callable[[str], Scheduler]
+"""Gives a scheduler by its name."""
+
+
+def schedule(
+    workplace: Workplace,
+    store: Store,
+    scheduler: Scheduler,
+    scheduler_named: SchedulerNamed,
+    request: Request,
+    *,
+    action: str = ACTION,
+) -> Iterator[Result]:
+    """Submit one job and remember what it will make.
+
+    Parameters
+    ----------
+    workplace, store:
+      The dataset and its jobs.
+    scheduler:
+      Where the job goes.
+    scheduler_named:
+      Schedulers of earlier jobs, whose submission may have been interrupted.
+    request:
+      What to run.
+    action:
+      Name of the command, for the results.
+
+    Yields
+    ------
+    dict
+      Results of getting inputs, where that failed, and one for the job.
+
+    Raises
+    ------
+    HpcError
+      There is no new job; where it may still be, the error says so.
+    """
+    plan = make_plan(workplace, request)
+    settle(workplace, store, scheduler_named)
+    with submission_lock(workplace, plan.token) as descriptor:
+        job = store.reserve(_new_job(workplace, plan, scheduler), check=request.check_outputs)
+        with contextlib.ExitStack() as undo:
+            undo.callback(release, workplace, store, job, "it could not be submitted")
+            yield from _prepare(workplace, plan, job)
+            store.move(job, JobState.SUBMITTING)
+            try:
+                submission = _submit(plan, scheduler, descriptor)
+            except SubmissionUncertain as error:
+                undo.pop_all()
+                raise _kept(job, error) from error
+            undo.pop_all()
+        store.opened(job, submission, log_claims(workplace, plan, submission.job_id))
+    yield _scheduled(workplace, plan, job, submission, action)
+
+
+def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) -> None:
+    """Adopt or release jobs whose submission was interrupted."""
+
+    def logs_of(job: Job, submission: Submission) -> tuple[Claim, ...]:
+        """The claims were made with a stand-in for the id: put the id in its place."""
+        return tuple(
+            Claim(claim.path.replace(job.token, submission.job_id), claim.kind, claim.role)
+            for claim in job.claims
+            if claim.role is ClaimRole.LOG
+        )
+
+    settle_submissions(workplace, store, scheduler_named, logs_of)
+
+
+def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
+    return Job(
+        key=0,
+        token=plan.token,
+        state=JobState.RESERVED,
+        scheduler=scheduler.name,
+        cluster="",
+        job_id="",
+        created=now(),
+        submitted=None,
+        request=plan.request,
+        script=plan.batch.text,
+        submit_line=plan.batch.argv,
+        tasks=plan.tasks,
+        head=Repository.find(workplace.root).tip,
+        commit="",
+        ref="",
+        claims=(*plan.outputs, *log_claims(workplace, plan, plan.token)),
+    )
+
+
+def _prepare(workplace: Workplace, plan: Plan, job: Job) -> Iterator[Result]:
+    """Get inputs, make existing outputs writable, make the folders of logs."""
+    request = plan.request
+    if request.assume_ready not in ("inputs", "both"):
+        yield from get_inputs(workplace, request)
+    if request.alternative:
+        _prepare_alternative(workplace, plan, job, Path(request.alternative))
+    elif request.assume_ready not in ("outputs", "both"):
+        yield from _install(workplace, plan.outputs)
+        preparing.make_writable(workplace.root, plan.outputs)
+    _make_log_folders(Path(plan.base), job)
+
+
+def get_inputs(workplace: Workplace, request: Request) -> Iterator[Result]:
+    """Retrieve the content of inputs; only what fails is worth a result.
+
+    Raises
+    ------
+    BadRequest
+      An input cannot be had.
+    """
+    from datalad.core.local.run import prepare_inputs
+    from datalad.support.globbedpaths import GlobbedPaths
+    from datalad.utils import chpwd
+
+    wanted = [path for path in request.inputs if not _is_here(workplace, request.folder, path)]
+    wanted += request.extra_inputs
+    if not wanted:
+        return
+    folder = str(workplace.root / request.folder)
+    failed = False
+    with chpwd(folder):
+        paths = GlobbedPaths(wanted, pwd=folder)
+        for found in prepare_inputs(str(workplace.root), paths, jobs=request.jobs):
+            if found["status"] in ("error", "impossible"):
+                failed = True
+                yield found
+    if failed:
+        raise BadRequest("Not all inputs could be retrieved; nothing was submitted")
+
+
+def _is_here(workplace: Workplace, folder: str, path: str) -> bool:
+    """Whether an input is a file with its content, so that nobody has to be asked for it."""
+    full = workplace.root / folder / path
+    if not full.is_file():
+        return False
+    with full.open("rb") as file:
+        return full.is_symlink() or file.read(len(ANNEX_POINTER)) != ANNEX_POINTER
+
+
+def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative: Path) -> None:
+    inputs = [
+        os.path.relpath(workplace.root / plan.request.folder / path, workplace.root)
+        for path in plan.inputs
+    ]
+    outside = [path for path in inputs if path.startswith("../")]
+    if outside:
+        raise BadRequest(f"Inputs outside of the dataset cannot be copied: {', '.join(outside)}")
+    staging.make_folders(alternative, plan.request.folder, job.claims)
+    staging.stage_inputs(workplace.root, alternative, inputs)
+
+
+def _install(workplace: Workplace, outputs: Sequence[Claim]) -> Iterator[Result]:
+    missing = preparing.subdatasets_to_install(workplace.root, outputs)
+    if not missing:
+        return
+    from datalad.distribution.get import Get
+
+    yield from Get()(
+        dataset=str(workplace.root),
+        path=[str(workplace.root / path) for path in missing],
+        get_data=False,
+        on_failure="ignore",
+        result_renderer="disabled",
+        return_type="generator",
+    )
+
+
+def _make_log_folders(base: Path, job: Job) -> None:
+    """A job whose log folder is missing fails without a word, and without a log."""
+    for claim in job.claims:
+        if claim.role is ClaimRole.LOG:
+            (base / claim.path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _submit(plan: Plan, scheduler: Scheduler, descriptor: int) -> Submission:
+    argv = comment_with_token(plan.batch, plan.token)
+    return scheduler.submit(Handover(argv, plan.folder, plan.token, (descriptor,)))
+
+
+def _kept(job: Job, error: SubmissionUncertain) -> SubmissionUncertain:
+    return SubmissionUncertain(
+        f"{error} The job is kept as {job.label} and its outputs stay reserved: `datalad finish "
+        "--list-open-jobs` looks for it at the scheduler again."
+    )
+
+
+def _scheduled(
+    workplace: Workplace, plan: Plan, job: Job, submission: Submission, action: str
+) -> Result:
+    opened = replace(job, job_id=submission.job_id)
+    outside = logs_outside(workplace, plan)
+    note = f"; {', '.join(outside)} is outside of the dataset and not committed" if outside else ""
+    return job_result(
+        action,
+        workplace.root,
+        "ok",
+        f"job {submission.job_id} on {job.scheduler}: {plan.request.command}{note}",
+        opened,
+        slurm_job_status="SUBMITTED",
+    )
+
+
+def dry_run(workplace: Workplace, request: Request, *, action: str = ACTION) -> Result:
+    """What would be submitted; changes nothing."""
+    plan = make_plan(workplace, request)
+    return result(
+        action,
+        workplace.root,
+        "ok",
+        "dry run: nothing was submitted",
+        dry_run={
+            "command": request.command,
+            "argv": list(plan.batch.argv),
+            "command_line": shlex.join(plan.batch.argv),
+            "folder": plan.folder,
+            "inputs": list(plan.inputs),
+            "outputs": list(request.outputs),
+            "logs": [claim.path for claim in log_claims(workplace, plan, "JOBID")],
+            "tasks": list(plan.tasks) if plan.tasks is not None else None,
+        },
+    )

@@ -1,0 +1,105 @@
+"""Submissions that were interrupted: adopt the job, or let its claims go.
+
+Whoever submits holds a lock on a file of the job's own, and hands it on to the
+submitting program. The kernel frees it when the last of the two is gone, so a
+lock that can be had means that nobody is at work any more, on any machine
+that shares the file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from datalad_hpc.commit import preparing
+from datalad_hpc.errors import SchedulerUnreachable
+from datalad_hpc.job import Claim, Job, JobState, Submission
+from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.store import Store
+from datalad_hpc.workplace import Workplace
+
+lgr = logging.getLogger("datalad.hpc.submissions")
+
+
+def _lock_path(workplace: Workplace, token: str) -> Path:
+    return workplace.local_state / f"submission-{token}.lock"
+
+
+@contextlib.contextmanager
+def submission_lock(workplace: Workplace, token: str) -> Iterator[int]:
+    """Say that somebody is at work on a submission; gives the descriptor to hand on."""
+    path = _lock_path(workplace, token)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
+def _somebody_is_at_work(workplace: Workplace, token: str) -> bool:
+    try:
+        descriptor = os.open(_lock_path(workplace, token), os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def settle_submissions(
+    workplace: Workplace,
+    store: Store,
+    scheduler_named: Callable[[str], Scheduler],
+    log_claims: Callable[[Job, Submission], tuple[Claim, ...]],
+) -> None:
+    """Find out what became of submissions whose process is gone.
+
+    Parameters
+    ----------
+    scheduler_named:
+      Gives a scheduler by its name.
+    log_claims:
+      Tells the claims of an adopted job's logs.
+    """
+    for job in store.open_jobs():
+        if job.state is JobState.OPEN or _somebody_is_at_work(workplace, job.token):
+            continue
+        if job.state is JobState.RESERVED:
+            release(workplace, store, job, "interrupted before it was submitted")
+            continue
+        try:
+            found = scheduler_named(job.scheduler).find(job.token, job.created)
+        except SchedulerUnreachable as error:
+            lgr.warning(
+                "Job %s was interrupted while it was being submitted, and it cannot be told yet "
+                "whether the scheduler has it; its outputs stay reserved: %s",
+                job.label,
+                error,
+            )
+            continue
+        if found is None:
+            release(workplace, store, job, "the scheduler never accepted it")
+        else:
+            lgr.info("Job %s had been submitted after all and is tracked again", found.job_id)
+            store.opened(job, found, log_claims(job, found))
+            _lock_path(workplace, job.token).unlink(missing_ok=True)
+
+
+def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
+    """Let the claims of a job go that was never submitted, its outputs being as before."""
+    lgr.info("Job %s: %s; its outputs are free again", job.label, note)
+    if not job.request.alternative:
+        preparing.restore(workplace.root, job.claims)
+    store.move(job, JobState.REFUSED, note=note)
+    _lock_path(workplace, job.token).unlink(missing_ok=True)
