@@ -1,0 +1,128 @@
+"""squeue and scontrol: the calls, and recorded answers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from datalad_hpc.errors import SchedulerUnreachable
+from datalad_hpc.job import Phase
+from datalad_hpc.schedulers.slurm_queue import (
+    FIELD_END,
+    ROW_END,
+    parse,
+    parse_settings,
+    queue_command,
+)
+from datalad_hpc.schedulers.slurm_rows import Row
+
+DATA = Path(__file__).parents[1] / "data" / "slurm"
+
+
+def answer() -> str:
+    return (DATA / "squeue.txt").read_bytes().decode()
+
+
+def recorded() -> dict[tuple[str, str], Row]:
+    return {(row.job_id, row.place): row for row in parse(answer())}
+
+
+def test_the_call_lists_all_jobs_of_the_user() -> None:
+    command = queue_command()
+    assert {"--me", "--all", "--states=all", "--noheader"} <= set(command)
+    assert not any(word.startswith("--clusters") for word in command)
+
+
+def test_other_clusters_are_named() -> None:
+    assert "--clusters=one,two" in queue_command(["two", "one"])
+
+
+@pytest.mark.parametrize(
+    ("job", "state", "phase", "code", "signal"),
+    [
+        (("128", ""), "COMPLETED", Phase.COMPLETED, 0, None),
+        (("129", ""), "FAILED", Phase.FAILED, 3, None),
+        (("130", ""), "FAILED", Phase.FAILED, 0, 9),
+        (("131", ""), "PENDING", Phase.LIVE, None, None),
+        (("132", ""), "CANCELLED", Phase.FAILED, 0, None),
+        (("133", "1"), "FAILED", Phase.FAILED, 1, None),
+        (("134", "[0-198:3%2]"), "PENDING", Phase.LIVE, None, None),
+        (("135", "0"), "PENDING", Phase.LIVE, None, None),
+    ],
+)
+def test_recorded_rows(
+    job: tuple[str, str], state: str, phase: Phase, code: int | None, signal: int | None
+) -> None:
+    task = recorded()[job].task
+    assert (task.state, task.phase, task.exit_code, task.signal) == (state, phase, code, signal)
+
+
+def test_every_recorded_row_is_read() -> None:
+    assert len(recorded()) == 14
+
+
+def test_numbers_of_an_ended_job() -> None:
+    task = recorded()["128", ""].task
+    assert (task.elapsed, task.nodes) == (2, "node01")
+    assert task.started == datetime.fromtimestamp(1795232972, tz=timezone.utc)
+    assert task.ended == datetime.fromtimestamp(1795232974, tz=timezone.utc)
+
+
+def test_expected_times_are_not_taken_for_real_ones() -> None:
+    task = recorded()["137", ""].task
+    assert (task.started, task.ended, task.reason) == (None, None, "BeginTime")
+
+
+def test_comments_may_hold_newlines_and_bars() -> None:
+    row = recorded()["133", "1"]
+    assert row.evidence == "a|b\nc datalad-hpc:token-array"
+    assert row.facts["name"] == "two\nlines | here"
+
+
+def test_no_comment_is_no_evidence() -> None:
+    assert recorded()["141", ""].evidence == ""
+
+
+def test_facts_and_identity_are_apart() -> None:
+    row = recorded()["137", ""]
+    assert row.identity == {"user": "alice", "group": "alice", "account": "alice"}
+    assert "alice" not in row.facts.values()
+    assert row.facts["restarts"] == 1
+    assert recorded()["133", "1"].facts["time_limit"] == 7200
+
+
+def test_an_empty_queue() -> None:
+    assert parse("") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("7" + FIELD_END + "one", "breaks off"),
+        ("7" + FIELD_END + "one" + ROW_END, "unexpected"),
+        (answer().replace("132", "soon", 1), "no job id"),
+    ],
+)
+def test_something_else_is_no_answer(text: str, message: str) -> None:
+    with pytest.raises(SchedulerUnreachable, match=message):
+        parse(text)
+
+
+def test_settings() -> None:
+    settings = parse_settings((DATA / "config.txt").read_text())
+    assert settings.kept == timedelta(hours=1)
+    assert not settings.alone
+
+
+def test_settings_of_a_cluster_that_stands_alone_and_forgets_nothing() -> None:
+    text = "MinJobAge               = 0 sec\nAccountingStorageType   = accounting_storage/none\n"
+    settings = parse_settings(text)
+    assert settings.kept is None
+    assert settings.alone
+
+
+def test_settings_that_are_not_told() -> None:
+    with pytest.raises(SchedulerUnreachable, match="does not tell"):
+        parse_settings("ClusterName = one\n")
