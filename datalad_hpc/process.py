@@ -185,11 +185,21 @@ def detach(
 
 def leave(process: subprocess.Popen[bytes]) -> None:
     """Let a detached program run on, whether it ends before us or after us."""
-    _left[:] = [other for other in (*_left, process) if other.poll() is None]
+    # Python complains of a process that runs on when its object goes: it need not care.
+    process.returncode = 0
+    _left[:] = [pid for pid in (*_left, process.pid) if _is_ours(pid)]
 
 
-# Kept, since Python complains about a running process that nobody holds.
-_left: list[subprocess.Popen[bytes]] = []
+_left: list[int] = []
+"""Programs that :func:`leave` was called for and that were not seen to end."""
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a child still runs; one that has ended is buried."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:
+        return False
 
 
 def _start(
