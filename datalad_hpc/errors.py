@@ -21,6 +21,14 @@ class BadRequest(HpcError):
     status = "impossible"
 
 
+class ContentMissing(BadRequest):
+    """A file is needed whose content is elsewhere; ``path`` says which."""
+
+    def __init__(self, sentence: str, path: str) -> None:
+        super().__init__(sentence)
+        self.path = path
+
+
 class OutputsClaimed(BadRequest):
     """An output is reserved by an open job."""
 

@@ -31,8 +31,8 @@ def finish(this: Round) -> Iterator[Result]:
     _check(this)
     settle(this.workplace, this.store, this.scheduler_named)
     with this.workplace.save_lock():
-        jobs, strangers = _selected(this)
-        yield from strangers
+        jobs, others = _selected(this)
+        yield from others
         jobs, completed = complete_interrupted(this, jobs)
         yield from completed
         answers = ask(jobs, this.scheduler_named, facts=True)
@@ -56,8 +56,8 @@ def list_open(this: Round) -> Iterator[Result]:
       One result per open job.
     """
     settle(this.workplace, this.store, this.scheduler_named)
-    jobs, strangers = _selected(this)
-    yield from strangers
+    jobs, others = _selected(this)
+    yield from others
     answers = ask(jobs, this.scheduler_named, facts=False)
     yield from (error_result(ACTION, this.root, error) for error in answers.failures)
     for job in jobs:
@@ -79,9 +79,11 @@ def _check(this: Round) -> None:
 
 
 def _selected(this: Round) -> tuple[list[Job], list[Result]]:
-    """The open jobs that are meant, and results for names that mean none."""
+    """The open jobs that are meant, and results where there is none."""
     jobs = this.store.open_jobs()
     named = this.wishes.job_ids
+    if not jobs and not named:
+        return [], [result(ACTION, this.root, "notneeded", "There are no open jobs")]
     if not named:
         return jobs, []
     labels = {job.label for job in jobs}

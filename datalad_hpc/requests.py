@@ -8,7 +8,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,17 @@ from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
     read_batch_command,
     with_script,
+    work_folder,
 )
 from datalad_hpc.staging import check_alternative
 from datalad_hpc.workplace import Workplace
 
 SUBSTITUTIONS = "datalad.run.substitutions."
+
+UNSUITED = {
+    "wait": "does not return before the job has ended",
+}
+"""Options of sbatch that do not go with tracking a job, and why."""
 
 
 def make_request(
@@ -110,13 +116,27 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
         raise BadRequest(f"The folder {here}, where the job is to start, does not exist")
     outputs = tuple(workplace.claim(path, base=workplace.root) for path in request.outputs)
     inputs = tuple(expand_paths(request.inputs, here))
+    if request.expand in ("inputs", "both"):
+        request = replace(request, inputs=inputs)
     base = request.alternative or str(workplace.root)
     folder = os.path.join(base, request.folder).rstrip("/")
     values = _values(workplace, request, folder, inputs)
     batch = read_batch_command(fill_command(request.command, values), str(here), os.environ)
+    _refuse_unsuited(batch)
     if request.alternative:
         batch = _moved(batch, workplace, folder)
+    elif not os.path.isdir(work_folder(batch, folder)):
+        raise BadRequest(
+            f"The folder {work_folder(batch, folder)}, where the job is to run, does not exist; "
+            "Slurm would accept the job and fail it without a log"
+        )
     return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
+
+
+def _refuse_unsuited(batch: BatchCommand) -> None:
+    for name, reason in UNSUITED.items():
+        if name in batch.options:
+            raise BadRequest(f"sbatch --{name} {reason}; leave it out, nothing was submitted")
 
 
 def _values(

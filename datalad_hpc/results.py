@@ -14,6 +14,9 @@ from datalad_hpc.record import ranges
 
 Result = dict[str, Any]
 
+SAYS_NOTHING_NEW = ("", "None", "NonZeroExitCode")
+"""Reasons of Slurm's that the state and the exit code tell already."""
+
 UNKNOWN = "UNKNOWN"
 """Shown in the place of a state where the scheduler does not know a job (yet)."""
 
@@ -126,6 +129,6 @@ def _task_text(task: TaskStatus) -> str:
         details.append(f"signal {task.signal}")
     elif task.phase is Phase.FAILED and task.exit_code:
         details.append(f"exit code {task.exit_code}")
-    if task.reason and task.reason != "None":
+    if task.reason not in SAYS_NOTHING_NEW:
         details.append(task.reason)
     return f"{task.state} ({', '.join(details)})" if details else task.state

@@ -12,12 +12,12 @@ from pathlib import Path
 from datalad_hpc import staging
 from datalad_hpc.commit import Repository, preparing
 from datalad_hpc.commit.trees import ANNEX_POINTER
-from datalad_hpc.errors import BadRequest, SubmissionUncertain
+from datalad_hpc.errors import BadRequest, ContentMissing, SubmissionUncertain
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request, Submission
 from datalad_hpc.requests import Plan, log_claims, logs_outside, make_plan
 from datalad_hpc.results import Result, job_result, result
 from datalad_hpc.schedulers.base import Handover, Scheduler
-from datalad_hpc.schedulers.sbatch import comment_with_token
+from datalad_hpc.schedulers.sbatch import comment_with_token, work_folder
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import release, settle_submissions, submission_lock
@@ -63,7 +63,12 @@ def schedule(
     HpcError
       There is no new job; where it may still be, the error says so.
     """
-    plan = make_plan(workplace, request)
+    try:
+        plan = make_plan(workplace, request)
+    except ContentMissing as missing:
+        # In a fresh clone the batch script itself may still have to be retrieved.
+        yield from _retrieve(workplace, request, [missing.path])
+        plan = make_plan(workplace, request)
     settle(workplace, store, scheduler_named)
     with submission_lock(workplace, plan.token) as descriptor:
         job = store.reserve(_new_job(workplace, plan, scheduler), check=request.check_outputs)
@@ -137,14 +142,17 @@ def get_inputs(workplace: Workplace, request: Request) -> Iterator[Result]:
     BadRequest
       An input cannot be had.
     """
+    wanted = [path for path in request.inputs if not _is_here(workplace, request.folder, path)]
+    wanted += request.extra_inputs
+    if wanted:
+        yield from _retrieve(workplace, request, wanted)
+
+
+def _retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> Iterator[Result]:
     from datalad.core.local.run import prepare_inputs
     from datalad.support.globbedpaths import GlobbedPaths
     from datalad.utils import chpwd
 
-    wanted = [path for path in request.inputs if not _is_here(workplace, request.folder, path)]
-    wanted += request.extra_inputs
-    if not wanted:
-        return
     folder = str(workplace.root / request.folder)
     failed = False
     with chpwd(folder):
@@ -175,6 +183,7 @@ def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative
     if outside:
         raise BadRequest(f"Inputs outside of the dataset cannot be copied: {', '.join(outside)}")
     staging.make_folders(alternative, plan.request.folder, job.claims)
+    Path(work_folder(plan.batch, plan.folder)).mkdir(parents=True, exist_ok=True)
     staging.stage_inputs(workplace.root, alternative, inputs)
 
 

@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from datalad_hpc.errors import BadRequest
+from datalad_hpc.errors import BadRequest, ContentMissing
 from datalad_hpc.schedulers.sbatch_options import (
     FOREIGN_DIRECTIVES,
     IGNORED_IN_SCRIPT,
@@ -92,9 +92,10 @@ def _existing(path: str, elsewhere: str) -> str:
     if os.path.exists(path):
         return path
     if os.path.islink(path):
-        raise BadRequest(
+        raise ContentMissing(
             f"the batch script {path} is a link to a file that is not here: "
-            "get it first (datalad get)"
+            "get it first (datalad get)",
+            path,
         )
     raise BadRequest(f"there is no batch script {path}{elsewhere}")
 

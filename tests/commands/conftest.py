@@ -1,0 +1,139 @@
+"""A dataset with jobs in it: what a user does, in a line each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.helpers import wait_for
+
+if TYPE_CHECKING:
+    from datalad.api import Dataset
+
+OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+QUIET = {"result_renderer": "disabled", "on_failure": "ignore", "return_type": "list"}
+
+
+@dataclass
+class Lab:
+    """A dataset, and the scheduler that its jobs go to."""
+
+    dataset: Dataset
+    scheduler: str
+
+    @property
+    def root(self) -> Path:
+        return Path(self.dataset.path)
+
+    def script(self, text: str, name: str = "job.sh") -> None:
+        """Save a batch script in the dataset."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        self.save(name)
+
+    def write(self, name: str, text: str = "content\n") -> None:
+        """Save a file in the dataset; it goes to the annex."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        self.save(name)
+
+    def save(self, *paths: str) -> None:
+        self.dataset.save(path=list(paths) or None, recursive=True, result_renderer="disabled")
+
+    def schedule(self, command: str | list[str], **options: Any) -> dict[str, Any]:
+        """Schedule one job; the last result is the job's."""
+        return self.schedule_all(command, **options)[-1]
+
+    def schedule_all(self, command: Any, **options: Any) -> list[dict[str, Any]]:
+        options.setdefault("scheduler", self.scheduler)
+        return self.dataset.schedule(command, **QUIET, **options)
+
+    def finish(self, *job_ids: str, **options: Any) -> list[dict[str, Any]]:
+        return self.dataset.finish(list(job_ids) or None, **QUIET, **options)
+
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """Open jobs by id."""
+        found = self.dataset.finish(list_open_jobs=True, **QUIET)
+        return {res["slurm_job_id"]: res for res in found if res.get("open_job")}
+
+    def wait(self, *job_ids: str) -> None:
+        """Until the scheduler says that jobs (all open ones) are over."""
+
+        def over() -> bool:
+            jobs = self.listed()
+            wanted = job_ids or tuple(jobs)
+            return all(
+                all(state.split()[0] in OVER for state in jobs[job]["slurm_job_status"].split(", "))
+                for job in wanted
+            )
+
+        wait_for(over, timeout=60, interval=0.2)
+
+    def run(self, command: str | list[str], **options: Any) -> dict[str, Any]:
+        """Schedule, wait and finish one job; gives the result of finish."""
+        job = self.schedule(command, **options)
+        assert job["status"] == "ok", job["message"]
+        self.wait(job["slurm_job_id"])
+        return self.finish(job["slurm_job_id"])[-1]
+
+    def reschedule(self, *revision: str, **options: Any) -> list[dict[str, Any]]:
+        options.setdefault("scheduler", self.scheduler)
+        return self.dataset.reschedule(*revision, **QUIET, **options)
+
+    def git(self, *arguments: str, folder: str = "") -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=self.root / folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def changes(self, folder: str = "") -> str:
+        """What ``git status`` has to say; empty if all is committed."""
+        return self.git("status", "--porcelain", folder=folder)
+
+    def message(self, revision: str = "HEAD") -> str:
+        return self.git("log", "-1", "--format=%B", revision)
+
+    def committed(self, revision: str = "HEAD") -> set[str]:
+        """Files that a commit touches."""
+        shown = self.git("show", "--format=", "--name-only", "-z", "-m", "--first-parent", revision)
+        return set(filter(None, shown.split("\0")))
+
+
+@pytest.fixture
+def lab(dataset: Dataset, scheduler_name: str) -> Lab:
+    """On each scheduler in turn."""
+    return Lab(dataset, scheduler_name)
+
+
+@pytest.fixture
+def local_lab(dataset: Dataset) -> Lab:
+    """On the local scheduler only, where it makes no difference."""
+    return Lab(dataset, "local")
+
+
+def text_of(result: dict[str, Any]) -> str:
+    """The message of a result as the user reads it."""
+    message = result["message"]
+    return message[0] % message[1:] if isinstance(message, tuple) else str(message)
+
+
+@pytest.fixture
+def inside(local_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Go into a folder of the dataset."""
+
+    def go(folder: str) -> None:
+        (local_lab.root / folder).mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(local_lab.root / folder)
+        monkeypatch.setenv("PWD", os.getcwd())
+
+    return go
