@@ -1,0 +1,58 @@
+# What a newcomer or a developer runs. `make` alone lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Where `make demo` puts its dataset; a number is added where the folder is taken.
+DIR ?= demo-dataset
+# More words for pytest, such as PYTEST_ARGS='-k store -x'.
+PYTEST_ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+# Recipes run the programs of the environment, as if it were activated.
+IN_VENV := PATH="$(BIN):$$PATH"
+DESCRIPTION := setup.cfg pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint docs clean
+# pip must not run twice at once in one environment.
+.NOTPARALLEL:
+
+help:  ## show this list
+	@echo "Targets:"
+	@sed -n 's/^\([a-z]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-14s %s\n", $$1, $$2}'
+
+venv: $(VENV)/.installed-test $(VENV)/.installed-lint $(VENV)/.installed-docs  ## set up .venv with all that development needs
+
+demo: $(VENV)/.installed-annex  ## run the main job on a small dataset of its own (Slurm or this machine)
+	@$(IN_VENV) demo/run.sh "$(DIR)"
+
+test: $(VENV)/.installed-test  ## run all tests; as root on Debian, boot a Slurm for them
+	@$(IN_VENV) tools/test.sh $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-lint  ## run ruff, mypy and codespell
+	$(IN_VENV) ruff check
+	$(IN_VENV) ruff format --check
+	$(IN_VENV) mypy
+	$(IN_VENV) codespell
+
+docs: $(VENV)/.installed-docs  ## build the documentation into docs/build
+	$(IN_VENV) sphinx-build -W --keep-going -q -d docs/build/doctrees docs/source docs/build/html
+
+clean:  ## remove what was built and installed here (demo datasets stay)
+	rm -rf $(VENV) docs/build docs/source/generated build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Each stamp stands for one extra of setup.cfg, so that the demo installs no more than it needs.
+$(VENV)/.made: tools/make-venv.sh
+	@echo "Making a virtual environment in $(VENV)"
+	@tools/make-venv.sh $(VENV) $(PYTHON)
+	@touch $@
+
+$(VENV)/.installed-annex: $(VENV)/.made $(DESCRIPTION)
+	@echo "Installing datalad-hpc into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[annex]'
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed-annex
+	@echo "Installing what \"$*\" needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,50 @@
+"""Nobody who does not use the job store pays for its import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("sqlalchemy", "sqlite3")
+
+REPORT = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, sep="\\n", file=sys.stderr))
+"""
+
+
+def imported_by(code: str) -> set[str]:
+    """Names of all modules that a Python process has imported when it ends."""
+    ended = subprocess.run(
+        [sys.executable, "-c", REPORT + code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return set(ended.stderr.splitlines())
+
+
+def heavy(modules: set[str]) -> set[str]:
+    """Those of them that a start must not have."""
+    return {name for name in modules if name.partition(".")[0] in HEAVY}
+
+
+def test_an_import_of_the_engine_is_seen() -> None:
+    assert "sqlalchemy" in heavy(imported_by("import datalad_hpc.store"))
+
+
+def test_import_of_the_api() -> None:
+    modules = imported_by("from datalad.api import finish, reschedule, schedule")
+    assert "datalad_hpc.commands.schedule" in modules
+    assert heavy(modules) == set()
+
+
+@pytest.mark.parametrize("command", ["schedule", "finish", "reschedule"])
+def test_help_of_a_command(command: str) -> None:
+    call = f"from datalad.cli.main import main; main(['datalad', '{command}', '--help'])"
+    modules = imported_by(call)
+    assert f"datalad_hpc.commands.{command}" in modules
+    assert heavy(modules) == set()
