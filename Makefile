@@ -49,10 +49,10 @@ $(VENV)/.made: tools/make-venv.sh
 
 $(VENV)/.installed-annex: $(VENV)/.made $(DESCRIPTION)
 	@echo "Installing datalad-hpc into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable '.[annex]'
+	@$(BIN)/python -m pip install -qq --editable '.[annex]'
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed-annex
 	@echo "Installing what \"$*\" needs into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@$(BIN)/python -m pip install -qq --editable '.[$*]'
 	@touch $@

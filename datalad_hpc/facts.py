@@ -8,15 +8,26 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from datalad_hpc.job import Claim, ClaimRole, Job, JobStatus, TaskStatus
+from datalad_hpc.globs import top_of
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobStatus, TaskStatus
 
 FORMAT = 1
 """Version of the file's layout."""
 
-_IDENTITY_OPTION = re.compile(
-    r"(?P<option>(?<!\S)(?:--(?:account|uid|gid|mail-user)(?:=|\s+)|-A\s*))(?P<value>\S+)"
-)
+# In full or abbreviated, as getopt takes them; flags may stand before a short option.
+_LONG = r"--(?:acco\w*|uid?|gid?|mail-u\w*)"
+_SHORT = r"-[HOQWhksv]*A"
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"'])+"""
+_IDENTITY_OPTION = re.compile(rf"(?<!\S)({_LONG}(?:=|\s+)|{_SHORT}\s*){_VALUE}")
+"""An option that names people or their accounts, and its value, in a line of text."""
+_IDENTITY_WORD = re.compile(rf"({_LONG}=|{_SHORT}).+", re.DOTALL)
+_IDENTITY_NEXT = re.compile(f"{_LONG}|{_SHORT}")
 HIDDEN = "…"
+
+_NO_PATH_BEFORE = r"(?:(?<![\w.~}@%+-])|(?<=^-\w)|(?<=\s-\w))"
+"""What may not stand before an absolute path, but for an option such as ``-o/data``."""
+_NO_NAME_AFTER = r"(?![\w.~{$@%+*?\[\\-])"
+"""What would go on with the name of the root's last folder."""
 
 
 def facts_path(folder: str, logs: Sequence[Claim], job_id: str) -> str:
@@ -31,8 +42,14 @@ def facts_path(folder: str, logs: Sequence[Claim], job_id: str) -> str:
     job_id:
       The scheduler's id.
     """
-    beside = posixpath.dirname(logs[0].path) if logs else folder
+    beside = _folder_of(logs[0]) if logs else folder
     return posixpath.join(beside, f"slurm-job-{job_id}.env.json")
+
+
+def _folder_of(log: Claim) -> str:
+    """The folder of a log; of the logs of an array, each in its own, the one above them."""
+    folder = posixpath.dirname(log.path)
+    return top_of(folder) if log.kind is ClaimKind.GLOB else folder
 
 
 def facts_path_of(job: Job) -> str:
@@ -75,7 +92,8 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
 
 
 def _neutral(text: str, root: str) -> str:
-    return text.replace(root, "{dspath}")
+    """The root by its placeholder, but not where it is a part of another path or name."""
+    return re.sub(f"{_NO_PATH_BEFORE}{re.escape(root)}{_NO_NAME_AFTER}", "{dspath}", text)
 
 
 def _task(task: TaskStatus) -> dict[str, Any]:
@@ -96,20 +114,22 @@ def _task(task: TaskStatus) -> dict[str, Any]:
 
 def _hide(text: str) -> str:
     """Values of options that name people or their accounts, in ``#SBATCH`` lines."""
-    lines = (
-        _IDENTITY_OPTION.sub(rf"\g<option>{HIDDEN}", line) if line.startswith("#SBATCH") else line
-        for line in text.split("\n")
-    )
-    return "\n".join(lines)
+    lines = text.split("\n")
+    return "\n".join(_hide_in(line) if line.startswith("#SBATCH") else line for line in lines)
+
+
+def _hide_in(text: str) -> str:
+    return _IDENTITY_OPTION.sub(rf"\1{HIDDEN}", text)
 
 
 def _without_identity(words: Sequence[str]) -> list[str]:
     """The same in a list of arguments, where an option and its value may be two words."""
     hidden, previous = [], ""
     for word in words:
-        if previous in ("-A", "--account", "--uid", "--gid", "--mail-user"):
+        found = _IDENTITY_WORD.fullmatch(word)
+        if _IDENTITY_NEXT.fullmatch(previous):
             hidden.append(HIDDEN)
         else:
-            hidden.append(_IDENTITY_OPTION.sub(rf"\g<option>{HIDDEN}", word))
+            hidden.append(found[1] + HIDDEN if found else _hide_in(word))
         previous = word
     return hidden

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datalad_hpc.claims import matches, split_glob
+from datalad_hpc.claims import matches, reaches
+from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
 
 
@@ -56,21 +57,26 @@ class Locator:
         """The places from which a claim's outputs can be found by walking down."""
         starts = {self.place(claim.path)}
         if claim.kind is ClaimKind.GLOB:
-            starts.add(self.place(split_glob(claim.path)[0]))
+            starts.add(self.place(top_of(claim.path)))
         return starts
 
     def files(self, claim: Claim) -> Iterator[tuple[Place, os.stat_result | None]]:
         """All files of a claim that exist, and the tops of repositories below it.
 
-        Files come with their own status (links are not followed); the top of a
-        repository comes with ``None`` before its files.
+        Files come with their own status (links are not followed), each once; the
+        top of a repository comes with ``None`` before its files. Folders in which
+        nothing of the claim can be are not entered: a glob at the root must not
+        cost a walk through the whole dataset.
         """
+        seen: set[Place] = set()
         for start in self.starts(claim):
-            for place, status in self._walk(start):
-                if matches(claim, place.full):
+            for place, status in self._walk(start, claim):
+                if place not in seen and (status is None or matches(claim, place.full)):
                     yield place, status
+                if status:
+                    seen.add(place)
 
-    def _walk(self, place: Place) -> Iterator[tuple[Place, os.stat_result | None]]:
+    def _walk(self, place: Place, claim: Claim) -> Iterator[tuple[Place, os.stat_result | None]]:
         try:
             status = os.lstat(self.root / place.full)
         except (FileNotFoundError, NotADirectoryError):
@@ -80,20 +86,24 @@ class Locator:
             return
         if place.repository and not place.path:
             yield place, None
-        yield from self._walk_folder(place)
+        yield from self._walk_folder(place, claim)
 
-    def _walk_folder(self, place: Place) -> Iterator[tuple[Place, os.stat_result | None]]:
+    def _walk_folder(
+        self, place: Place, claim: Claim
+    ) -> Iterator[tuple[Place, os.stat_result | None]]:
+        if not reaches(claim, place.full):
+            return
         with os.scandir(self.root / place.full) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
         at_top = any(entry.name == ".git" for entry in listed)
         if at_top and place.path:
             self._tops[place.full] = True
-            yield from self._walk(Place(place.full, ""))
+            yield from self._walk(Place(place.full, ""), claim)
             return
         for entry in listed:
             below = Place(place.repository, f"{place.path}/{entry.name}".lstrip("/"))
             if entry.is_dir(follow_symlinks=False):
                 if entry.name != ".git":
-                    yield from self._walk_folder(below)
+                    yield from self._walk_folder(below, claim)
             elif entry.name != ".git":
                 yield below, entry.stat(follow_symlinks=False)

@@ -11,28 +11,53 @@ import glob
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datalad_hpc.claims import has_magic
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.globs import has_magic
 
-_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
-_BLANKS = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|\s+""", re.DOTALL)
+# Only these four separate words, as in a shell: a no-break space does not.
+_WORD = re.compile(r"""(?:[^ \t\r\n'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
+_BLANKS = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|[ \t\r\n]+""", re.DOTALL)
 _SHELL = re.compile(r"[;&|<>`()]|\$\(")
-_WRAP = re.compile(r"--wrap(=|$)")
+_WRAP = re.compile(r"--wr(?:ap?)?(=|$)")
+"""The option with a shell's text, in full or as far as sbatch needs it to know it."""
+_QUOTED_PIECE = re.compile(
+    r"""'(?P<single>[^']*)'|"(?P<double>(?:\\.|[^"\\])*)"|(?P<bare>(?:\\.|[^'"\\])+|.)""", re.DOTALL
+)
+_SUBSTITUTION = re.compile(r"\$\(|`")
+_LIVE_IN_QUOTES = re.compile(r'(["$`\\])')
 
 
 def one_line(command: str | Sequence[str]) -> str:
     """A command as one line of text; from a list each item becomes one word.
 
     A list of one item is a line already: the user quoted the whole command.
+
+    Raises
+    ------
+    BadRequest
+      No record can hold it, since it is not UTF-8 or has a NUL byte.
     """
+    line = _line(command).strip()
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        raise BadRequest(
+            f"The command is not valid UTF-8 and cannot be recorded: {line!r}"
+        ) from None
+    if "\0" in line:
+        raise BadRequest(f"The command has a NUL byte, which no program can be given: {line!r}")
+    return line
+
+
+def _line(command: str | Sequence[str]) -> str:
     if isinstance(command, str):
-        return command.strip()
+        return command
     words = list(command[1:] if command and command[0] == "--" else command)
-    return words[0].strip() if len(words) == 1 else shlex.join(words)
+    return words[0] if len(words) == 1 else shlex.join(words)
 
 
 def split_words(line: str) -> list[str]:
@@ -64,8 +89,8 @@ def fill_command(line: str, values: Mapping[str, Any]) -> list[str]:
     """Fill the placeholders of a command line.
 
     An unquoted word that names several paths becomes several arguments; a
-    quoted one stays one argument; in the value of ``--wrap``, which is a
-    shell's text, paths are quoted for the shell.
+    quoted one stays one argument. The value of ``--wrap`` is a shell's text:
+    names are quoted for the shell there, and within quotes escaped.
 
     Raises
     ------
@@ -74,26 +99,51 @@ def fill_command(line: str, values: Mapping[str, Any]) -> list[str]:
     """
     arguments: list[str] = []
     for word in split_words(line):
-        wraps = bool(arguments and arguments[-1] == "--wrap") or bool(_WRAP.match(word))
-        arguments += _fill_word(word, values, for_shell=wraps)
+        plain = shlex.split(word)[0]
+        found = _WRAP.match(plain)
+        if (found and found[1]) or (arguments and _WRAP.fullmatch(arguments[-1])):
+            option = found[0] if found else ""
+            arguments.append(option + _fill_shell_text(plain[len(option) :], values))
+        elif plain != word:
+            arguments.append(fill(plain, values))
+        else:
+            arguments += shlex.split(fill(word, _mapped(values, shlex.quote)))
     return arguments
 
 
-def _fill_word(word: str, values: Mapping[str, Any], *, for_shell: bool) -> list[str]:
-    plain = shlex.split(word)[0]
-    quoted = plain != word
-    if for_shell:
-        return [fill(plain, _shell_quoted(values))]
-    if quoted:
-        return [fill(plain, values)]
-    return shlex.split(fill(word, _shell_quoted(values)))
+def _fill_shell_text(text: str, values: Mapping[str, Any]) -> str:
+    """Fill a text that a shell will read, so that a name is never anything but a name."""
+    pieces = []
+    for found in _QUOTED_PIECE.finditer(text):
+        if found["single"] is not None:
+            pieces.append(f"'{fill(found['single'], _mapped(values, _within_single_quotes))}'")
+        elif found["double"] is not None:
+            _refuse_nested(found["double"])
+            pieces.append(f'"{fill(found["double"], _mapped(values, _within_double_quotes))}"')
+        else:
+            pieces.append(fill(found["bare"], _mapped(values, shlex.quote)))
+    return "".join(pieces)
 
 
-def _shell_quoted(values: Mapping[str, Any]) -> dict[str, Any]:
+def _refuse_nested(text: str) -> None:
+    if _SUBSTITUTION.search(text) and "{" in text.replace("{{", ""):
+        raise BadRequest(
+            "A placeholder in a command substitution within double quotes cannot be quoted safely; "
+            f'leave the double quotes out, or put it into a script: "{text}"'
+        )
+
+
+def _within_single_quotes(name: str) -> str:
+    return name.replace("'", "'\\''")
+
+
+def _within_double_quotes(name: str) -> str:
+    return _LIVE_IN_QUOTES.sub(r"\\\1", name)
+
+
+def _mapped(values: Mapping[str, Any], quote: Callable[[str], str]) -> dict[str, Any]:
     return {
-        name: [shlex.quote(item) for item in value]
-        if isinstance(value, list)
-        else shlex.quote(str(value))
+        name: [quote(item) for item in value] if isinstance(value, list) else quote(str(value))
         for name, value in values.items()
     }
 
@@ -110,7 +160,7 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
 
     try:
         return SequenceFormatter().format(text, **values)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         known = ", ".join(f"{{{name}}}" for name in sorted(values))
         raise BadRequest(
             f"{text!r} has a placeholder that is not known or cannot be filled ({error}); known "
@@ -120,8 +170,9 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
 
 def fill_paths(paths: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Fill the placeholders of paths; a lone ``{inputs}`` stands for the whole list."""
-    if len(paths) == 1 and isinstance(values.get(paths[0][1:-1]), list):
-        return tuple(values[paths[0][1:-1]])
+    lists = {f"{{{name}}}": value for name, value in values.items() if isinstance(value, list)}
+    if len(paths) == 1 and paths[0] in lists:
+        return tuple(lists[paths[0]])
     return tuple(fill(path, values) for path in paths)
 
 

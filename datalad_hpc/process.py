@@ -69,6 +69,8 @@ def run(
       The program is not there.
     ProcessTimedOut
       It did not end in time.
+    ProcessFailed
+      It could not be started.
     """
     with _start(argv, folder, environment, inherit) as process:
         try:
@@ -103,8 +105,15 @@ def talking(
 
     Its standard error is ours: DataLad's own runners do the same, and a pipe
     that nobody reads would block it.
+
+    Raises
+    ------
+    ProgramMissing
+      The program is not there.
+    ProcessFailed
+      It could not be started, or ended before it was told all.
     """
-    try:
+    with _in_plain_words(argv, folder):
         process = subprocess.Popen(
             argv,
             cwd=folder,
@@ -112,17 +121,20 @@ def talking(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-    except FileNotFoundError:
-        raise ProgramMissing(_missing(argv[0], folder)) from None
     assert process.stdin
     assert process.stdout
-    with process:
-        try:
-            yield Conversation(process.stdin, process.stdout)
-            process.stdin.close()
-        except BaseException:
-            process.kill()
-            raise
+    try:
+        with process:
+            try:
+                yield Conversation(process.stdin, process.stdout)
+                process.stdin.close()
+            except BaseException:
+                process.kill()
+                raise
+    except BrokenPipeError:
+        raise ProcessFailed(
+            f"{argv[0]} ended ({process.returncode}) before it had answered"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -208,7 +220,7 @@ def _start(
     environment: Mapping[str, str] | None,
     inherit: Sequence[int],
 ) -> subprocess.Popen[bytes]:
-    try:
+    with _in_plain_words(argv, folder):
         return subprocess.Popen(
             argv,
             cwd=folder,
@@ -220,8 +232,19 @@ def _start(
             # A group of its own: a time limit has to end the children as well.
             start_new_session=True,
         )
+
+
+@contextlib.contextmanager
+def _in_plain_words(argv: Sequence[str], folder: str | Path) -> Iterator[None]:
+    """Say why a program could not be started: it may also be too long a list of arguments."""
+    try:
+        yield
     except FileNotFoundError:
         raise ProgramMissing(_missing(argv[0], folder)) from None
+    except OSError as error:
+        raise ProcessFailed(
+            f"{argv[0]} could not be started in {folder}: {error.strerror}"
+        ) from error
 
 
 def _missing(program: str, folder: str | Path) -> str:

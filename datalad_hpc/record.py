@@ -39,6 +39,8 @@ _PATTERN = re.compile(
 
 _SUBJECT = re.compile(r"Slurm job (?P<job_id>[^:\n]*): (?P<state>[^\n]*)")
 
+_NO_ARGUMENT = re.compile("[\0\ud800-\udfff]")
+
 _REQUIRED = {"cmd": str, "outputs": list}
 _OPTIONAL = {
     "inputs": list,
@@ -46,6 +48,7 @@ _OPTIONAL = {
     "slurm_outputs": list,
     "chain": list,
     "pwd": str,
+    "dsid": str,
 }
 
 
@@ -212,7 +215,7 @@ def read_record(message: str) -> Record | None:
     subject = _SUBJECT.match(found["text"])
     return Record(
         request=_request(fields),
-        dataset_id=str(fields.get("dsid") or ""),
+        dataset_id=fields["dsid"],
         job_id=str(fields.get("slurm_job_id", "")),
         state=subject["state"].strip() if subject else "",
         messages=found["text"].partition("\n")[2].strip("\n"),
@@ -222,30 +225,44 @@ def read_record(message: str) -> Record | None:
 def _fields(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Also numbers that are too long, and lists in lists without end.
         raise BrokenRecord(f"it is not valid JSON ({error})") from None
     if not isinstance(fields, dict):
         raise BrokenRecord("it is not a JSON object")
     for name, kind in _REQUIRED.items():
         if not isinstance(fields.get(name), kind):
-            raise BrokenRecord(f"its field {name!r} is missing or not a {kind.__name__}")
+            raise BrokenRecord(f"its field {name!r} is missing or not a {_called(kind)}")
     for name, kind in {**_REQUIRED, **_OPTIONAL}.items():
-        if not isinstance(fields.get(name, kind()), kind):
-            raise BrokenRecord(f"its field {name!r} is not a {kind.__name__}")
-        if kind is list and not all(isinstance(item, str) for item in fields.get(name, [])):
-            raise BrokenRecord(f"its field {name!r} holds something else than text")
+        # datalad-slurm writes null where a dataset has no id.
+        value = fields[name] = kind() if fields.get(name) is None else fields[name]
+        if not isinstance(value, kind):
+            raise BrokenRecord(f"its field {name!r} is not a {_called(kind)}")
+        if not all(map(_is_text, value if kind is list else [value])):
+            raise BrokenRecord(
+                f"its field {name!r} holds something that is not text or has no place in a name"
+            )
     return fields
+
+
+def _called(kind: type) -> str:
+    return {list: "list", str: "text"}[kind]
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it can be an argument of a program; JSON can spell NUL and half characters."""
+    return isinstance(value, str) and not _NO_ARGUMENT.search(value)
 
 
 def _request(fields: dict[str, Any]) -> Request:
     # datalad-slurm lists the logs among the outputs, and writes "./out".
-    logs = {posixpath.normpath(path) for path in fields.get("slurm_outputs", []) if path}
+    logs = {posixpath.normpath(path) for path in fields["slurm_outputs"]}
     outputs = [path for path in fields["outputs"] if posixpath.normpath(path) not in logs]
     return Request(
         command=fields["cmd"],
-        folder="" if fields.get("pwd", ".") == "." else fields["pwd"],
-        inputs=tuple(fields.get("inputs", [])),
-        extra_inputs=tuple(fields.get("extra_inputs", [])),
+        folder="" if fields["pwd"] == "." else fields["pwd"],
+        inputs=tuple(fields["inputs"]),
+        extra_inputs=tuple(fields["extra_inputs"]),
         outputs=tuple(outputs),
-        chain=tuple(fields.get("chain", [])),
+        chain=tuple(fields["chain"]),
     )

@@ -15,8 +15,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from datalad_hpc.claims import matches, split_glob
+from datalad_hpc.claims import matches
 from datalad_hpc.errors import BadRequest, HpcError
+from datalad_hpc.globs import split_glob
 from datalad_hpc.job import Claim, ClaimKind
 
 

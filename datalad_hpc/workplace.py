@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +13,14 @@ from typing import Any
 
 from datalad_hpc import claims as claim_rules
 from datalad_hpc.errors import BadRequest, HpcError
+from datalad_hpc.globs import split_glob
 from datalad_hpc.job import Claim, ClaimRole
 
 _SAVE_LOCK = Path("datalad", "run-save.lck")
 """The lock of DataLad core's own concurrent ``run``, in the Git folder of the topmost dataset."""
+
+LOCK_PATIENCE = (5, 60, 240)
+"""Seconds of several waits for the lock; the user is told after each."""
 
 _DEFAULTS = {
     "datalad.hpc.scheduler": "auto",
@@ -53,14 +59,20 @@ class Workplace:
         ------
         datalad.support.exceptions.NoDatasetFound
           There is no dataset.
+        BadRequest
+          The current folder only seems to be in it.
         """
-        from datalad.core.local.run import get_command_pwds
         from datalad.distribution.dataset import require_dataset
 
         found = require_dataset(dataset, check_installed=True, purpose=purpose)
         root = os.path.realpath(found.path)
-        pwd = root if dataset is not None else os.path.realpath(get_command_pwds(None)[0])
+        pwd = root if dataset is not None else os.getcwd()
         folder = os.path.relpath(pwd, root)
+        if _leads_out(folder):
+            raise BadRequest(
+                f"A symbolic link in {root} led to the current folder {pwd}, which is no part of "
+                "the dataset; call the command from a folder of the dataset, or give it with -d"
+            )
         return cls(found, Path(root), "" if folder == "." else Path(folder).as_posix())
 
     @property
@@ -86,12 +98,15 @@ class Workplace:
     def setting(self, name: str) -> str:
         """A configuration item from every source but the dataset's own ``.datalad/config``."""
         found = self.dataset.config.get_from_source("local", name, default=None)
+        if isinstance(found, tuple):
+            # Set several times: as in Git, the last one counts.
+            found = found[-1]
         return str(found) if found not in (None, "") else _DEFAULTS.get(name, "")
 
     @property
     def store_url(self) -> str:
-        """SQLAlchemy URL of the job store."""
-        return self.setting("datalad.hpc.store") or f"sqlite:///{self.local_state / 'jobs.db'}"
+        """SQLAlchemy URL, or absolute path, of the job store."""
+        return self.setting("datalad.hpc.store") or str(self.local_state / "jobs.db")
 
     @property
     def store_scope(self) -> str:
@@ -134,7 +149,7 @@ class Workplace:
         relative = self.relative(path, base)
         if ".git" in relative.split("/"):
             raise BadRequest(f"{path!r} lies in Git's own folder and cannot be an output")
-        is_folder = path.endswith("/") or (self.root / relative).is_dir()
+        is_folder = path.endswith("/") or os.path.isdir(self.root / relative)
         return claim_rules.claim_for(relative + "/" if is_folder else relative, role)
 
     def relative(self, path: str, base: Path | None = None) -> str:
@@ -149,26 +164,30 @@ class Workplace:
           It is outside the dataset, empty, or cannot be written in a record.
         """
         _refuse_unwritable(path)
-        base = base or self.here
-        if path.startswith(f"{self.root}/"):
-            # The root may have glob characters of its own.
-            base, path = self.root, path[len(f"{self.root}/") :] or "."
-        literal, pattern = claim_rules.split_glob(path.rstrip("/") or "/")
+        given, base = path, base or self.here
+        for root in (str(self.root), self.dataset.path):
+            if f"{path}/".startswith(f"{root}/"):
+                # The root may have glob characters of its own.
+                base, path = self.root, path[len(root) :].strip("/") or "."
+        literal, pattern = split_glob(path.rstrip("/") or "/")
         if pattern and os.path.lexists(base / path):
             literal, pattern = path, ""
         below = os.path.relpath(self._resolve(base / literal), self.root)
-        if below == ".." or below.startswith("../"):
+        if _leads_out(below):
             raise BadRequest(
-                f"{path!r} is outside of the dataset at {self.root}; nothing was changed"
+                f"{given!r} is outside of the dataset at {self.root}; nothing was changed"
             )
         if ".." in pattern.split("/"):
-            raise BadRequest(f"{path!r} has a '..' behind a glob, which could lead anywhere")
-        pattern = os.path.normpath(pattern) if pattern else ""
-        return "/".join(part for part in ("" if below == "." else below, pattern) if part)
+            raise BadRequest(f"{given!r} has a '..' behind a glob, which could lead anywhere")
+        _refuse_too_long(self.root / below, given)
+        below = "" if below == "." else below
+        if not pattern:
+            return below
+        return "/".join(part for part in (glob.escape(below), os.path.normpath(pattern)) if part)
 
     @staticmethod
     def _resolve(path: Path) -> str:
-        if path.name == ".." or path.is_dir():
+        if path.name == ".." or os.path.isdir(path):
             return os.path.realpath(path)
         return os.path.join(os.path.realpath(path.parent), path.name)
 
@@ -179,22 +198,34 @@ class Workplace:
         Raises
         ------
         HpcError
-          Somebody else has held the lock for minutes.
+          Somebody else has held the lock for minutes, or it cannot be had at all.
         """
         from datalad.support.locking import try_lock_informatively
         from fasteners import InterProcessLock
 
         top = self.dataset.get_superdataset(topmost=True, registered_only=False)
         path = common_git_dir(Path(os.path.realpath(top.path))) / _SAVE_LOCK
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = InterProcessLock(str(path))
-        with try_lock_informatively(lock, purpose="commit the outputs of jobs") as locked:
-            if not locked:
+        with contextlib.ExitStack() as held:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = InterProcessLock(str(path))
+                held.enter_context(
+                    try_lock_informatively(lock, "commit the outputs of jobs", LOCK_PATIENCE)
+                )
+            except RuntimeError as error:
                 raise HpcError(
                     f"Another process holds {path} and is committing; nothing was changed, "
                     "run `datalad finish` again when it is done"
-                )
+                ) from error
+            except OSError as error:
+                raise HpcError(
+                    f"{path} cannot be locked, so nothing was changed: {error.strerror}"
+                ) from error
             yield
+
+
+def _leads_out(relative: str) -> bool:
+    return relative == ".." or relative.startswith("../")
 
 
 def _refuse_unwritable(path: str) -> None:
@@ -206,17 +237,26 @@ def _refuse_unwritable(path: str) -> None:
         raise BadRequest(f"{path!r} is not valid UTF-8 and cannot be recorded") from None
 
 
+def _refuse_too_long(path: Path, given: str) -> None:
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadRequest(f"{given!r} is too long for the name of a file") from None
+
+
 def common_git_dir(root: Path) -> Path:
     """The shared Git folder of a work tree, read from the files that Git keeps for this.
 
     See gitrepository-layout(5): ``.git`` may be a file that names the folder
     (worktrees, subdatasets), which for a worktree names the shared one.
     """
-    git_dir = root / ".git"
+    # git-annex makes a link of the file that Git puts into a worktree.
+    git_dir = Path(os.path.realpath(root / ".git"))
     if git_dir.is_file():
-        target = git_dir.read_text().partition("gitdir:")[2].strip()
-        git_dir = Path(os.path.normpath(root / target))
+        target = os.fsdecode(git_dir.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
+        git_dir = Path(os.path.realpath(root / target))
     common = git_dir / "commondir"
     if common.is_file():
-        return Path(os.path.normpath(git_dir / common.read_text().strip()))
+        return Path(os.path.realpath(git_dir / os.fsdecode(common.read_bytes()).rstrip("\n")))
     return git_dir

@@ -6,9 +6,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from datalad_hpc.claims import matches
+from datalad_hpc.commit.adding import Locking
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import LINK, SUBDATASET, Entry, TreeReader
 from datalad_hpc.job import Claim
@@ -23,21 +25,29 @@ class Changes:
 
     present: dict[str, bool] = field(default_factory=dict)
     """Every file that is there and belongs to the job; true where it has to be hashed."""
-    unlocked: set[str] = field(default_factory=set)
-    """Those to be hashed that are unlocked annexed files in Git, and have to stay so."""
+    locking: dict[str, Locking] = field(default_factory=dict)
+    """How those are to be kept that the tip has as annexed files."""
     gone: set[str] = field(default_factory=set)
     """Files that the tip has and the job deleted."""
     removed: dict[str, str] = field(default_factory=dict)
     """Links to content that is not here, taken away before the job: path to target."""
-    strangers: set[str] = field(default_factory=set)
-    """Tops of repositories that are no subdatasets."""
     special: set[str] = field(default_factory=set)
     """Sockets, pipes and devices, which Git cannot hold."""
+    problems: set[str] = field(default_factory=set)
+    """Why there are files that cannot be committed here."""
 
     @property
-    def to_hash(self) -> list[str]:
-        """Files to be hashed, in order."""
-        return sorted(path for path, changed in self.present.items() if changed)
+    def any(self) -> bool:
+        """Whether there is or was a file of the job."""
+        return bool(self.present or self.gone)
+
+    def to_hash(self, locking: Locking | None = None) -> list[str]:
+        """Files to be hashed, in order: all, or those to be kept in one way."""
+        return sorted(
+            path
+            for path, changed in self.present.items()
+            if changed and locking in (None, self.locking.get(path, Locking.AS_CONFIGURED))
+        )
 
 
 class ChangeFinder:
@@ -48,6 +58,7 @@ class ChangeFinder:
         self._repository = repository
         self._tree = tree
         self._locator = locator
+        self._obstacles: dict[str, str] = {}
 
     def changes(self, claims: Iterable[Claim], found: Iterable[Found]) -> Changes:
         """What a job did in this repository.
@@ -61,30 +72,53 @@ class ChangeFinder:
         """
         changes = Changes()
         for item in found:
-            self._sort_in(item, changes)
+            if item.status is not None:
+                self._sort_in(item.place.path, item.status.st_mode, changes)
         for place, entry in self._tracked(claims):
             if place.path not in changes.present and entry.mode != SUBDATASET:
-                self._sort_missing(place, entry, changes)
+                self._sort_missing(place.path, entry, changes)
         return changes
 
-    def _sort_in(self, item: Found, changes: Changes) -> None:
-        path = item.place.path
-        if item.status is None:
-            return
-        if not (stat.S_ISREG(item.status.st_mode) or stat.S_ISLNK(item.status.st_mode)):
+    def _sort_in(self, path: str, mode: int, changes: Changes) -> None:
+        obstacle = self._obstacle(os.path.dirname(path))
+        if obstacle:
+            changes.problems.add(obstacle)
+        elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             changes.special.add(path)
-            return
-        entry = self._tree.entry(path)
-        changes.present[path] = self._differs(item, entry)
-        if self._repository.is_annex and self._tree.is_pointer(entry):
-            changes.unlocked.add(path)
+        else:
+            entry = self._tree.entry(path)
+            changes.present[path] = self._differs(path, mode, entry)
+            if self._tree.is_pointer(entry):
+                changes.locking[path] = Locking.UNLOCKED
+            elif entry and entry.mode == LINK:
+                changes.locking[path] = Locking.LOCKED
 
-    def _differs(self, item: Found, entry: Entry | None) -> bool:
+    def _obstacle(self, folder: str) -> str:
+        """Why files below a folder are no files of this repository; empty if they are."""
+        if not folder:
+            return ""
+        if folder not in self._obstacles:
+            above = self._obstacle(os.path.dirname(folder))
+            self._obstacles[folder] = above or self._obstacle_at(folder)
+        return self._obstacles[folder]
+
+    def _obstacle_at(self, folder: str) -> str:
+        entry = self._tree.entry(folder)
+        place = self._repository.path / folder
+        if place.is_symlink():
+            return f"{place} is a symbolic link, and what lies behind it cannot be committed"
+        if entry and entry.mode == SUBDATASET:
+            return (
+                f"{place} is a subdataset that is not installed; move the files in it away, get "
+                "it with `datalad get -n`, move them back and finish again"
+            )
+        return ""
+
+    def _differs(self, path: str, mode: int, entry: Entry | None) -> bool:
         """Whether a file has to be hashed; a link is compared here and now."""
-        assert item.status
-        if entry is None or entry.mode != LINK or not stat.S_ISLNK(item.status.st_mode):
+        if entry is None or entry.mode != LINK or not stat.S_ISLNK(mode):
             return True
-        target = os.fsencode(os.readlink(self._repository.path / item.place.path))
+        target = os.fsencode(os.readlink(self._repository.path / path))
         return self._repository.object_id("blob", target) != entry.oid
 
     def _tracked(self, claims: Iterable[Claim]) -> Iterator[tuple[Place, Entry]]:
@@ -100,24 +134,59 @@ class ChangeFinder:
                     if matches(claim, place.full):
                         yield place, entry
 
-    def _sort_missing(self, place: Place, entry: Entry, changes: Changes) -> None:
-        if os.path.lexists(self._repository.path / place.path):
+    def _sort_missing(self, path: str, entry: Entry, changes: Changes) -> None:
+        if self._is_there(path) or path in self._not_checked_out:
             return
-        target = self._absent_target(place.path, entry)
+        target = self._absent_target(path, entry)
         if target:
-            changes.removed[place.path] = target
+            changes.removed[path] = target
         else:
-            changes.gone.add(place.path)
+            changes.gone.add(path)
+
+    def _is_there(self, path: str) -> bool:
+        """Whether anything but a folder stands at a path."""
+        full = self._repository.path / path
+        if self._obstacle(os.path.dirname(path)):
+            return False
+        return os.path.lexists(full) and (full.is_symlink() or not full.is_dir())
+
+    @cached_property
+    def _not_checked_out(self) -> set[str]:
+        return self._repository.not_checked_out()
 
     def _absent_target(self, path: str, entry: Entry) -> str:
-        """The target of an annexed link whose content is not here, else nothing."""
-        if entry.mode != LINK:
+        """The target of an annexed link whose content is not here, else nothing.
+
+        Where something else has taken the place of the link or of its folder,
+        it cannot have been us who took it away.
+        """
+        full = self._repository.path / path
+        if entry.mode != LINK or os.path.lexists(full) or not _has_room(full):
             return ""
         target = os.fsdecode(self._tree.content(entry.oid))
-        content = os.path.normpath(self._repository.path / Path(path).parent / target)
-        if ANNEX_OBJECTS not in target or os.path.lexists(content):
-            return ""
-        return target
+        content = annexed_content(self._repository.path, path, target)
+        return target if content and not content.exists() else ""
+
+
+def annexed_content(top: Path, path: str, target: str) -> Path | None:
+    """Where the content of a locked annexed file is, here or not; ``None`` for other links.
+
+    Parameters
+    ----------
+    top, path:
+      The repository's top, and the link relative to it.
+    target:
+      Where the link points to.
+    """
+    inner = target.partition(ANNEX_OBJECTS)[2]
+    if not inner:
+        return None
+    return Path(os.path.normpath((top / path).parent / target))
+
+
+def _has_room(full: Path) -> bool:
+    """Whether the folder of a path exists, or could be made."""
+    return next(parent for parent in full.parents if os.path.lexists(parent)).is_dir()
 
 
 @dataclass(frozen=True)

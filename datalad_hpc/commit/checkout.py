@@ -5,22 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datalad_hpc.claims import matches
+from datalad_hpc.commit.adding import Locking, add, mend_modes
 from datalad_hpc.commit.changes import ChangeFinder, Changes, Found
+from datalad_hpc.commit.index import differences, enter, index_lock, remove_stale_lock
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.scratch import (
     ScratchIndex,
-    enter_in_index,
-    index_differences,
+    remove_leftovers,
+    replace_index,
     scratch_index,
 )
 from datalad_hpc.commit.trees import SUBDATASET, Entry, TreeReader, reading_tree
+from datalad_hpc.commit.writing import forget_scratch
+from datalad_hpc.errors import CommitFailed
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Locator, Place
+
+Entries = dict[str, Entry | None]
+"""What is to be at paths of a repository; ``None`` for nothing."""
 
 
 @dataclass
@@ -32,10 +39,15 @@ class Checkout:
     repository: Repository
     tree: TreeReader
     scratch: ScratchIndex
+    linked: str = ""
+    """The commit that the tip of the repository around it records."""
+    claims: dict[int, tuple[Claim, ...]] = field(default_factory=dict)
     changes: dict[int, Changes] = field(default_factory=dict)
-    entries: dict[int, dict[str, Entry | None]] = field(default_factory=dict)
+    entries: dict[int, Entries] = field(default_factory=lambda: defaultdict(dict))
     """What each job's commit changes here, by number of the job's row."""
-    stale: dict[str, Entry | None] = field(default_factory=dict)
+    own_branches: dict[str, str] = field(default_factory=dict)
+    """Branches of jobs that we made before an interruption, in full, with their commits."""
+    stale: Entries = field(default_factory=dict)
     """Entries that the index should have had already, after an interruption."""
 
     def compare(
@@ -43,74 +55,125 @@ class Checkout:
     ) -> Changes:
         """Find out what a job did here."""
         finder = ChangeFinder(self.repository, self.tree, locator)
+        self.claims[key] = claims
         self.changes[key] = finder.changes(claims, found)
         return self.changes[key]
 
-    def hash_all(self, jobs: int | None) -> dict[int, str]:
-        """Hash the changed files of all jobs; returns a reason for each job that failed."""
-        owner = {path: key for key, changes in self.changes.items() for path in changes.present}
+    def hash_all(self, keys: Iterable[int], jobs: int | None) -> dict[int, str]:
+        """Hash the changed files of jobs; returns a reason for each job that failed."""
+        chosen = {key: self.changes[key] for key in keys}
+        owner = {
+            path: key
+            for key, changes in chosen.items()
+            for path in (*changes.present, *changes.gone)
+        }
+        if not owner:
+            return {}
+        before = differences(self.repository, self.scratch.path)
         failures: dict[str, str] = {}
-        for unlocked in (False, True):
-            files = [
-                path
-                for changes in self.changes.values()
-                for path in changes.to_hash
-                if (path in changes.unlocked) is unlocked
-            ]
-            failures |= self.scratch.add(files, keep_unlocked=unlocked, jobs=jobs)
-        gone = {path: None for changes in self.changes.values() for path in changes.gone}
-        self.scratch.enter(gone)
-        self._sort_entries(owner)
-        return {owner[path]: f"{path}: {why}" for path, why in failures.items() if path in owner}
+        for locking in Locking:
+            files = [path for changes in chosen.values() for path in changes.to_hash(locking)]
+            failures |= add(self.repository, self.scratch.path, files, locking, jobs)
+        gone = {path: None for changes in chosen.values() for path in changes.gone}
+        enter(self.repository, gone, self.scratch.path)
+        self._sort_entries(owner, before)
+        return {owner[path]: f"{path}: {why}" for path, why in failures.items()}
 
-    def _sort_entries(self, owner: Mapping[str, int]) -> None:
-        owner = dict(owner)
-        for key, changes in self.changes.items():
-            owner |= dict.fromkeys(changes.gone, key)
-        self.entries = defaultdict(dict)
-        for path, entry in self.scratch.differences(set(owner)).items():
-            changes = self.changes[owner[path]]
-            if changes.present.get(path) or path in changes.gone:
-                self.entries[owner[path]][path] = entry
-            else:
+    def _sort_entries(self, owner: Mapping[str, int], before: Entries) -> None:
+        after = differences(self.repository, self.scratch.path)
+        if mend_modes(self.repository, self.scratch.path, _only(after, owner)):
+            after = differences(self.repository, self.scratch.path)
+        for path, entry in after.items():
+            key = owner.get(path)
+            if key is not None and self.changes[key].present.get(path, True):
+                self.entries[key][path] = entry
+        for path in before:
+            committed = path in owner and path in self.entries[owner[path]]
+            if not committed and self._is_claimed(path):
                 self.stale[path] = self.tree.entry(path)
-        self.scratch.enter(self.stale)
+        enter(self.repository, self.stale, self.scratch.path)
+
+    def _is_claimed(self, path: str) -> bool:
+        full = Place(self.name, path).full
+        return any(matches(claim, full) for claims in self.claims.values() for claim in claims)
 
     def link_of(self, path: str) -> str:
         """The commit that the tip records for a subdataset; empty if it is none."""
         entry = self.tree.entry(path)
         return entry.oid if entry and entry.mode == SUBDATASET else ""
 
-    def follow(self, committed: Mapping[str, Entry | None], *, whole: bool) -> None:
-        """Bring the user's index to what was committed.
+    def is_ahead_for(self, key: int) -> bool:
+        """Whether the repository around it has yet to hear of something that a job did here.
+
+        So it is after an interruption between the two commits.
+        """
+        tip = self.repository.tip
+        if not self.name or not tip or tip == self.linked:
+            return False
+        changed = self.repository.changed_between(self.linked, tip)
+        return any(
+            matches(claim, Place(self.name, path).full)
+            for path in changed
+            for claim in self.claims[key]
+        )
+
+    def publish(self, move: Callable[[], bool], committed: Entries, *, whole: bool) -> bool:
+        """Move the branch and bring the user's index along, as one step for all others.
 
         Parameters
         ----------
+        move:
+          Moves the branch; false if it was not where it should be.
         committed:
           Entries that the new commits have set.
         whole:
           Whether the copy of the index holds nothing but those.
-        """
-        now = self.repository.refreshed()
-        if now.ref != self.repository.ref:
-            return
-        subdatasets = {
-            path: entry for path, entry in committed.items() if entry and entry.mode == SUBDATASET
-        }
-        self.scratch.enter(subdatasets)
-        if whole and self.scratch.take_over():
-            return
-        enter_in_index(now, {**self.stale, **committed})
 
-    def withdraw(self, key: int) -> None:
-        """Give the work tree back what it had before a job whose outputs went to a branch."""
-        changes = self.changes[key]
-        tracked = [path for path in (*changes.present, *changes.gone) if self.tree.entry(path)]
-        for path in set(changes.present).difference(tracked):
-            _remove(self.repository.path, path)
+        Raises
+        ------
+        CommitFailed
+          The index stayed locked, or another branch was checked out meanwhile.
+        """
+        entries = {**self.stale, **committed}
+        with index_lock(self.repository):
+            if not self.repository.is_on_ref:
+                raise CommitFailed(
+                    f"Another branch was checked out in {self.repository.path} while outputs were "
+                    "being committed there; nothing of theirs was lost, run `datalad finish` again "
+                    "with the branch checked out that they belong to"
+                )
+            ready = self.scratch.next_index(entries, whole=whole) if entries else None
+            if not move():
+                return False
+            if ready:
+                replace_index(self.repository, ready)
+        return True
+
+    def follow(self, entries: Entries) -> None:
+        """Bring entries of the user's index to what the branch has."""
+        if entries:
+            with index_lock(self.repository):
+                ready = self.scratch.next_index(entries, whole=False)
+                replace_index(self.repository, ready)
+
+    def withdraw(self, entries: Entries) -> None:
+        """Give the work tree back what it had at paths whose new state went to a branch."""
+        tracked = [path for path in entries if self.tree.has_file(path)]
+        for path, entry in entries.items():
+            if entry and path not in tracked:
+                _remove(self.repository.path, path)
         stdin = b"".join(os.fsencode(path) + b"\0" for path in tracked)
         if tracked:
             self.repository.git("checkout-index", "-f", "-u", "-z", "--stdin", stdin=stdin)
+        if any(self.tree.is_pointer(self.tree.entry(path)) for path in tracked):
+            # Git has written pointers, which git-annex fills as after every checkout.
+            self.repository.git("annex", "smudge", "--update")
+
+    def clear(self) -> None:
+        """Remove what a process left that was killed; for callers that hold the save lock."""
+        remove_leftovers(self.repository)
+        remove_stale_lock(self.repository)
+        forget_scratch(self.repository)
 
 
 @contextlib.contextmanager
@@ -121,18 +184,26 @@ def checked_out(name: str, path: Path) -> Iterator[Checkout]:
         yield Checkout(name, repository, tree, scratch)
 
 
-def catch_up(checkout: Checkout, claimed: Sequence[tuple[Claim, ...]]) -> None:
-    """Bring the user's index to the tip below the claims of jobs whose commit was made."""
-    wanted = {
-        path: checkout.tree.entry(path)
-        for path, _ in index_differences(checkout.repository)
-        if any(
-            matches(claim, Place(checkout.name, path).full)
-            for claims in claimed
-            for claim in claims
-        )
-    }
-    enter_in_index(checkout.repository, wanted)
+def catch_up(checkout: Checkout, claimed: Sequence[tuple[Claim, ...]], inner: set[str]) -> None:
+    """Bring the user's index to the tip below the claims of jobs whose commit was made.
+
+    Parameters
+    ----------
+    claimed:
+      The claims of these jobs.
+    inner:
+      Subdatasets with outputs, relative to the dataset's root.
+    """
+    wanted: Entries = {}
+    for path in differences(checkout.repository):
+        full = Place(checkout.name, path).full
+        if full in inner or any(matches(claim, full) for claims in claimed for claim in claims):
+            wanted[path] = checkout.tree.entry(path)
+    checkout.follow(wanted)
+
+
+def _only(entries: Entries, paths: Container[str]) -> Entries:
+    return {path: entry for path, entry in entries.items() if path in paths}
 
 
 def _remove(top: Path, path: str) -> None:

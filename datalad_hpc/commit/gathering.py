@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datalad_hpc.commit.changes import Found
 from datalad_hpc.commit.checkout import Checkout, checked_out
+from datalad_hpc.errors import CommitFailed
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Locator, Place
+
+_ByRepository = defaultdict[str, defaultdict[int, list[Found]]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ class Gathered:
     problems: dict[int, str] = field(default_factory=dict)
     notes: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
+    def good(self, works: Sequence[Work]) -> list[Work]:
+        """The jobs that nothing is wrong with."""
+        return [work for work in works if work.key not in self.problems]
+
+    def refuse(self, keys: Iterable[int], problem: str) -> None:
+        """Say what is wrong with jobs; what was said first counts."""
+        self.problems = {**dict.fromkeys(keys, problem), **self.problems}
+
     def files(self, key: int) -> list[str]:
         """Files that a job's commits change, relative to the dataset's root."""
         return sorted(
@@ -53,19 +64,49 @@ class Gathered:
 def gathered(root: Path, works: Sequence[Work]) -> Iterator[Gathered]:
     """Find the outputs of jobs in a dataset and its subdatasets."""
     locator = Locator(root)
-    found: dict[str, dict[int, list[Found]]] = defaultdict(lambda: defaultdict(list))
-    for work in works:
-        for place, status in _files(locator, work.claims):
-            found[place.repository][work.key].append(Found(place, status))
+    result = Gathered([])
+    found = _found(works, locator, result)
     names = _with_parents(found, locator) | {""}
     with contextlib.ExitStack() as stack:
-        checkouts = {name: stack.enter_context(checked_out(name, root / name)) for name in names}
-        result = Gathered([checkouts[name] for name in sorted(names, key=_depth, reverse=True)])
-        for name, checkout in checkouts.items():
-            for work in works:
-                _compare(work, checkout, found[name][work.key], locator, result)
-            _refuse_strangers(checkout, checkouts, locator, result)
+        opened: dict[str, Checkout] = {}
+        for name in sorted(names, key=_depth):
+            parent = locator.place(os.path.dirname(name)).repository if name else ""
+            try:
+                opened[name] = _opened(stack, root, name, opened.get(parent))
+            except CommitFailed as error:
+                if not name:
+                    raise
+                result.refuse(_with_files(found[name]), str(error))
+                continue
+            _compare_all(works, opened[name], found[name], locator, result)
+        result.checkouts += reversed(opened.values())
         yield result
+
+
+def _found(works: Sequence[Work], locator: Locator, result: Gathered) -> _ByRepository:
+    found: _ByRepository = defaultdict(lambda: defaultdict(list))
+    for work in works:
+        try:
+            for place, status in _files(locator, work.claims):
+                found[place.repository][work.key].append(Found(place, status))
+        except OSError as error:
+            result.refuse([work.key], f"{error.filename} cannot be read: {error.strerror}")
+    return found
+
+
+def _opened(
+    stack: contextlib.ExitStack, root: Path, name: str, around: Checkout | None
+) -> Checkout:
+    if name and around is None:
+        raise CommitFailed(f"{name} lies in something that is no Git repository")
+    checkout = stack.enter_context(checked_out(name, root / name))
+    if around:
+        checkout.linked = around.link_of(os.path.relpath(name, around.name or "."))
+    return checkout
+
+
+def _with_files(found: Mapping[int, Sequence[Found]]) -> list[int]:
+    return [key for key, files in found.items() if any(file.status for file in files)]
 
 
 def _files(locator: Locator, claims: Sequence[Claim]) -> list[tuple[Place, os.stat_result | None]]:
@@ -94,31 +135,30 @@ def _depth(name: str) -> tuple[int, str]:
     return (name.count("/") + 1 if name else 0, name)
 
 
-def _compare(
-    work: Work, checkout: Checkout, found: list[Found], locator: Locator, result: Gathered
+def _compare_all(
+    works: Sequence[Work],
+    checkout: Checkout,
+    found: Mapping[int, list[Found]],
+    locator: Locator,
+    result: Gathered,
 ) -> None:
-    changes = checkout.compare(work.key, work.claims, found, locator)
-    for path, target in changes.removed.items():
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            os.symlink(target, checkout.repository.path / path)
-    result.notes[work.key] += [
-        f"{path} is neither a file nor a link and was left out" for path in sorted(changes.special)
-    ]
-
-
-def _refuse_strangers(
-    checkout: Checkout, checkouts: Mapping[str, Checkout], locator: Locator, result: Gathered
-) -> None:
-    """Files in a repository that its parent does not know would be lost to every clone."""
-    if not checkout.name:
-        return
-    parent = locator.place(os.path.dirname(checkout.name)).repository
-    inner = os.path.relpath(checkout.name, parent or ".")
-    if checkouts[parent].link_of(inner):
-        return
-    for key, changes in checkout.changes.items():
-        if changes.present:
-            result.problems[key] = (
+    for work in works:
+        changes = checkout.compare(work.key, work.claims, list(found.get(work.key, ())), locator)
+        for path, target in changes.removed.items():
+            link = checkout.repository.path / path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                link.symlink_to(target)
+        result.notes[work.key] += [
+            f"{path} is neither a file nor a link and was left out"
+            for path in sorted(changes.special)
+        ]
+        if changes.problems:
+            result.refuse([work.key], "; ".join(sorted(changes.problems)))
+        if changes.any and checkout.name and not checkout.linked:
+            # Its parent does not know it: what is in it would be lost to every clone.
+            result.refuse(
+                [work.key],
                 f"{checkout.name} is a Git repository but not a subdataset; register it with "
-                f"`datalad save -d . {checkout.name}` and finish again"
+                f"`datalad save -d . {checkout.name}`, or remove its .git, and finish again",
             )

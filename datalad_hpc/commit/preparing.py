@@ -44,7 +44,7 @@ def _make_writable(link: Path) -> None:
     if not content.is_file():
         link.unlink()
         return
-    with _scratch_file(content) as copy:
+    with _scratch_path(content) as copy:
         shutil.copyfile(content, copy)
         status = content.stat()
         copy.chmod(stat.S_IMODE(status.st_mode) | stat.S_IWUSR)
@@ -53,27 +53,23 @@ def _make_writable(link: Path) -> None:
 
 
 @contextlib.contextmanager
-def _scratch_file(content: Path) -> Iterator[Path]:
-    """A file in git-annex's own folder for work in progress, on the same file system."""
+def _scratch_path(content: Path) -> Iterator[Path]:
+    """A free path in git-annex's own folder for work in progress, on the same file system."""
     annex = next(parent for parent in content.parents if parent.name == "annex")
     folder = annex / "othertmp"
     folder.mkdir(exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder)
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="datalad-hpc-", dir=folder) as scratch:
+        yield Path(scratch) / "file"
 
 
-def _replace(copy: Path, link: Path) -> None:
+def _replace(new: Path, old: Path) -> None:
     try:
-        os.replace(copy, link)
+        os.replace(new, old)
     except OSError:
-        # A worktree on another file system. The link goes first: to copy onto
-        # it would be to write into the object.
-        link.unlink()
-        shutil.copy2(copy, link)
+        # A worktree on another file system. What is there goes first: to copy
+        # onto a link would be to write into the object.
+        old.unlink()
+        shutil.copy2(new, old, follow_symlinks=False)
 
 
 def restore(root: Path, claims: tuple[Claim, ...]) -> list[str]:
@@ -93,14 +89,14 @@ def restore(root: Path, claims: tuple[Claim, ...]) -> list[str]:
 
 def _restore_in(checkout: Checkout, claims: tuple[Claim, ...]) -> Iterator[str]:
     top = checkout.repository.path
-    for path in checkout.changes[0].to_hash:
+    for path in checkout.changes[0].to_hash():
         entry = checkout.tree.entry(path)
         if entry is None or entry.mode != LINK or not _claimed(checkout, path, claims):
             continue
         target = os.fsdecode(checkout.tree.content(entry.oid))
         content = Path(os.path.normpath((top / path).parent / target))
         if ANNEX_OBJECTS in target and _same(top / path, content):
-            _link_again(top / path, target)
+            _link_again(top / path, target, content)
         else:
             yield Place(checkout.name, path).full
 
@@ -118,12 +114,10 @@ def _same(file: Path, content: Path) -> bool:
     return one.st_mtime_ns == other.st_mtime_ns or filecmp.cmp(file, content, shallow=False)
 
 
-def _link_again(path: Path, target: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".datalad-hpc-")
-    os.close(handle)
-    os.unlink(name)
-    os.symlink(target, name)
-    os.replace(name, path)
+def _link_again(path: Path, target: str, content: Path) -> None:
+    with _scratch_path(content) as link:
+        link.symlink_to(target)
+        _replace(link, path)
 
 
 def subdatasets_to_install(root: Path, claims: Iterable[Claim]) -> list[str]:

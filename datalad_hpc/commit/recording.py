@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
-from datalad_hpc.commit.checkout import Checkout, catch_up, checked_out
+from datalad_hpc.commit.branches import refuse_taken_branches, withdraw, withdraw_committed
+from datalad_hpc.commit.checkout import Checkout, Entries, catch_up
 from datalad_hpc.commit.gathering import Gathered, Work, gathered
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import SUBDATASET, Entry
-from datalad_hpc.commit.writing import NewCommit, contains, current_commit, move_refs, write_commits
+from datalad_hpc.commit.writing import NewCommit, contains, forget_scratch, move_refs, write_commits
 from datalad_hpc.errors import CommitFailed
 
 _TRIES = 50
@@ -72,30 +76,53 @@ class Recorder:
         """
         with gathered(self.root, works) as found:
             for checkout in found.checkouts:
-                found.problems.update(checkout.hash_all(self.jobs))
+                checkout.clear()
+                self._hash(checkout, works, found)
             if self.layout is Layout.BRANCHES:
-                _refuse_taken_branches(found, works)
-            good = [work for work in works if work.key not in found.problems]
-            messages = {work.key: work.message(found.files(work.key)) for work in good}
+                refuse_taken_branches(found, works)
+            messages = {work.key: work.message(found.files(work.key)) for work in found.good(works)}
             for checkout in found.checkouts:
-                self._commit_in(checkout, good, messages, before_move, clean=not found.problems)
+                self._commit_or_refuse(checkout, works, messages, before_move, found)
             if self.layout is Layout.BRANCHES:
-                _withdraw(found, good)
+                withdraw(found, works)
             return [self._outcome(work, found) for work in works]
 
     def holds(self, ref: str, commit: str) -> bool:
         """Whether a commit that was planned earlier is in its branch."""
-        with checked_out("", self.root) as checkout:
-            return contains(checkout.repository, ref, commit)
+        return contains(Repository.find(self.root), ref, commit)
 
     def catch_up(self, works: Sequence[Work]) -> None:
         """Do what follows the move of the branch, for commits made before an interruption."""
         with gathered(self.root, works) as found:
-            if self.layout is Layout.BRANCHES:
-                _withdraw(found, works)
-                return
+            names = {checkout.name for checkout in found.checkouts}
             for checkout in found.checkouts:
-                catch_up(checkout, [work.claims for work in works])
+                checkout.clear()
+                if self.layout is not Layout.BRANCHES:
+                    catch_up(checkout, [work.claims for work in works], names)
+            if self.layout is Layout.BRANCHES:
+                withdraw_committed(found, works, self.jobs)
+
+    def _hash(self, checkout: Checkout, works: Sequence[Work], found: Gathered) -> None:
+        good = [work.key for work in found.good(works)]
+        keys = [key for key in good if checkout.changes[key].any]
+        with _refusing(found, checkout, keys):
+            found.problems.update(checkout.hash_all(keys, self.jobs))
+
+    def _commit_or_refuse(
+        self,
+        checkout: Checkout,
+        works: Sequence[Work],
+        messages: Mapping[int, str],
+        before_move: BeforeMove,
+        found: Gathered,
+    ) -> None:
+        chosen = [work for work in found.good(works) if self._concerns(checkout, work)]
+        with _refusing(found, checkout, [work.key for work in chosen]):
+            if chosen:
+                clean = not found.problems
+                self._commit_in(checkout, chosen, messages, before_move, clean=clean)
+            elif self.layout is not Layout.BRANCHES:
+                checkout.follow(checkout.stale)
 
     def _commit_in(
         self,
@@ -106,23 +133,41 @@ class Recorder:
         *,
         clean: bool,
     ) -> None:
-        chosen = [work for work in works if self._concerns(checkout, work)]
-        if not chosen:
-            return
-        for _ in range(_TRIES):
-            commits = self._new_commits(checkout, chosen, messages)
-            written = write_commits(checkout.repository, commits)
-            moves = self._moves(checkout, chosen, written)
-            if not checkout.name:
-                before_move(_planned(chosen, written, moves))
-            if move_refs(checkout.repository, moves, f"datalad finish: {len(chosen)} job(s)"):
-                self._settle(checkout, chosen, written, clean)
-                return
-            checkout.repository = checkout.repository.refreshed()
+        with contextlib.ExitStack() as undo:
+            undo.callback(forget_scratch, checkout.repository)
+            for _ in range(_TRIES):
+                commits = self._new_commits(checkout, works, messages)
+                written = write_commits(checkout.repository, commits)
+                moves = self._moves(checkout, works, written)
+                if not checkout.name:
+                    before_move(_planned(works, written, moves))
+                if self._publish(checkout, works, moves, clean=clean):
+                    self._remember(checkout, works, written)
+                    undo.pop_all()
+                    return
+                checkout.repository = checkout.repository.refreshed()
         raise CommitFailed(
             f"The branch {checkout.repository.ref} in {checkout.repository.path} was moved by "
             "others again and again; nothing was lost, run `datalad finish` again"
         )
+
+    def _publish(
+        self,
+        checkout: Checkout,
+        works: Sequence[Work],
+        moves: Mapping[str, tuple[str, str]],
+        *,
+        clean: bool,
+    ) -> bool:
+        reason = f"datalad finish: {len(works)} job(s)"
+        move = partial(move_refs, checkout.repository, moves, reason)
+        if self.layout is Layout.BRANCHES:
+            return move()
+        committed: Entries = {}
+        for work in works:
+            committed |= self._entries(checkout, work)
+        committed |= _as_entries(self._nested(checkout, self._merged))
+        return checkout.publish(move, committed, whole=clean)
 
     def _concerns(self, checkout: Checkout, work: Work) -> bool:
         """Whether a job gets a commit here: always in the dataset, else where it has something."""
@@ -130,8 +175,8 @@ class Recorder:
             return True
         if self._nested(checkout, self._links[work.key]):
             return True
-        if checkout.changes[work.key].present:
-            # Committed here before an interruption; what contains it may not know yet.
+        if checkout.is_ahead_for(work.key):
+            # Committed here before an interruption; what contains it does not know yet.
             self._links[work.key][checkout.name] = checkout.repository.tip
         return False
 
@@ -161,7 +206,7 @@ class Recorder:
         parents = [*tip, *(f":{number}" for number in range(1, len(commits) + 1))]
         return NewCommit(f"Merge the results of jobs {labels}\n", entries, parents)
 
-    def _entries(self, checkout: Checkout, work: Work) -> dict[str, Entry | None]:
+    def _entries(self, checkout: Checkout, work: Work) -> Entries:
         links = _as_entries(self._nested(checkout, self._links[work.key]))
         return {**checkout.entries.get(work.key, {}), **links}
 
@@ -187,25 +232,17 @@ class Recorder:
         if self.layout is not Layout.BRANCHES:
             return {repository.ref: (written[-1], repository.tip)}
         return {
-            work.branch: (commit, current_commit(repository, work.branch))
+            work.branch: (commit, checkout.own_branches.get(work.branch, ""))
             for work, commit in zip(works, written, strict=True)
         }
 
-    def _settle(
-        self, checkout: Checkout, works: Sequence[Work], written: Sequence[str], clean: bool
-    ) -> None:
-        committed: dict[str, Entry | None] = {}
+    def _remember(self, checkout: Checkout, works: Sequence[Work], written: Sequence[str]) -> None:
         for work, commit in zip(works, written, strict=False):
-            committed |= self._entries(checkout, work)
             self._links[work.key][checkout.name] = commit
             if not checkout.name:
                 self._commits[work.key] = commit
-        if self.layout is Layout.BRANCHES:
-            return
         if self.layout is Layout.OCTOPUS:
-            committed |= _as_entries(self._nested(checkout, self._merged))
             self._merged[checkout.name] = written[-1]
-        checkout.follow(committed, whole=clean)
 
     def _outcome(self, work: Work, found: Gathered) -> Recorded:
         notes = tuple(found.notes[work.key])
@@ -224,22 +261,16 @@ def _planned(
     }
 
 
-def _as_entries(links: Mapping[str, str]) -> dict[str, Entry | None]:
+def _as_entries(links: Mapping[str, str]) -> Entries:
     return {path: Entry(SUBDATASET, commit) for path, commit in links.items()}
 
 
-def _refuse_taken_branches(found: Gathered, works: Sequence[Work]) -> None:
-    dataset = found.checkouts[-1].repository
-    for work in works:
-        if current_commit(dataset, work.branch):
-            found.problems[work.key] = (
-                f"the branch job-{work.label} exists already; rename or delete it "
-                "(`git branch -m`, `git branch -D`) and finish again"
-            )
-
-
-def _withdraw(found: Gathered, works: Sequence[Work]) -> None:
-    """Outputs that went to branches leave the work tree as the branch here has it."""
-    for checkout in found.checkouts:
-        for work in works:
-            checkout.withdraw(work.key)
+@contextlib.contextmanager
+def _refusing(found: Gathered, checkout: Checkout, keys: Sequence[int]) -> Iterator[None]:
+    """A subdataset in which Git cannot go on stops the jobs with outputs there, and no other."""
+    try:
+        yield
+    except CommitFailed as error:
+        if not checkout.name:
+            raise
+        found.refuse(keys, str(error))

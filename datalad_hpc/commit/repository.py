@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datalad_hpc import process
@@ -13,7 +13,14 @@ from datalad_hpc.errors import CommitFailed, ProcessFailed
 
 ADJUSTED = "refs/heads/adjusted/"
 
-_FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+_FOREIGN = (
+    "GIT_DIR",
+    "GIT_COMMON_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+)
 """Variables that point Git elsewhere, as set where we are called from a hook."""
 
 
@@ -34,18 +41,26 @@ class Repository:
 
     @classmethod
     def find(cls, path: Path) -> Repository:
-        """The repository whose work tree has its top at ``path``."""
-        asked = ("--absolute-git-dir", "--git-common-dir", "--show-object-format")
-        answers = _git(path, "rev-parse", *asked).text.splitlines()
-        git_dir = Path(answers[0])
-        head = process.run(_argv("symbolic-ref", "-q", "HEAD"), folder=path, environment=_clean())
-        ref = head.text.strip() or "HEAD"
+        """The repository whose work tree has its top at ``path``.
+
+        Raises
+        ------
+        CommitFailed
+          Git finds none there, or one whose top is elsewhere: an empty ``.git``
+          makes no repository.
+        """
+        asked = ("--show-object-format", "--show-prefix", "--absolute-git-dir")
+        answers = _git(path, "rev-parse", *asked).text.removesuffix("\n")
+        # The folder comes last, since its name may hold newlines.
+        object_format, prefix, git_dir = answers.split("\n", 2)
+        if prefix:
+            raise CommitFailed(f"{path} is not the top of a Git repository")
         return cls(
             path=path,
-            git_dir=git_dir,
-            common_dir=Path(os.path.normpath(path / answers[1])),
-            object_format=answers[2],
-            ref=ref,
+            git_dir=Path(git_dir),
+            common_dir=_common_dir(Path(git_dir)),
+            object_format=object_format,
+            ref=_checked_out(path),
             tip=_tip(path),
         )
 
@@ -78,7 +93,24 @@ class Repository:
 
     def refreshed(self) -> Repository:
         """The same, asked again."""
-        return Repository.find(self.path)
+        return replace(self, ref=_checked_out(self.path), tip=_tip(self.path))
+
+    @property
+    def is_on_ref(self) -> bool:
+        """Whether ``ref`` is still what is checked out."""
+        return _checked_out(self.path) == self.ref
+
+    def not_checked_out(self) -> set[str]:
+        """Files that a sparse checkout keeps out of the work tree; see git-sparse-checkout(1)."""
+        if not (self.git_dir / "info" / "sparse-checkout").is_file():
+            return set()
+        listed = self.git("ls-files", "-t", "-z").text.split("\0")
+        return {line[2:] for line in listed if line.startswith("S ")}
+
+    def changed_between(self, commit: str, other: str) -> list[str]:
+        """Paths that differ between two commits; all is unknown where one is not here."""
+        asked = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", commit, other, "--")
+        return self.asks(*asked).text.split("\0")[:-1]
 
     def git(self, *arguments: str, stdin: bytes = b"", index: Path | None = None) -> process.Ended:
         """Run Git here, optionally with another index file.
@@ -103,18 +135,37 @@ class Repository:
         return _clean(index)
 
 
+def _checked_out(path: Path) -> str:
+    argv = _argv("symbolic-ref", "-q", "HEAD")
+    ended = process.run(argv, folder=path, environment=_clean())
+    return ended.text.removesuffix("\n") or "HEAD"
+
+
 def _tip(path: Path) -> str:
     argv = _argv("rev-parse", "-q", "--verify", "HEAD^{commit}")
     return process.run(argv, folder=path, environment=_clean()).text.strip()
+
+
+def _common_dir(git_dir: Path) -> Path:
+    """What a worktree's Git folder says in ``commondir``; see gitrepository-layout(5)."""
+    pointer = git_dir / "commondir"
+    if not pointer.is_file():
+        return git_dir
+    return Path(os.path.normpath(git_dir / os.fsdecode(pointer.read_bytes()).removesuffix("\n")))
 
 
 def _git(
     path: Path, *arguments: str, stdin: bytes = b"", index: Path | None = None
 ) -> process.Ended:
     try:
-        return process.check(_argv(*arguments), folder=path, stdin=stdin, environment=_clean(index))
+        ended = process.run(_argv(*arguments), folder=path, stdin=stdin, environment=_clean(index))
     except ProcessFailed as error:
         raise CommitFailed(f"In {path}: {error}") from error
+    if ended.code:
+        raise CommitFailed(
+            f"`git {arguments[0]}` failed in {path} ({ended.code}): {ended.complaint}"
+        )
+    return ended
 
 
 def _argv(*arguments: str) -> Sequence[str]:

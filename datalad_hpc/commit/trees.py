@@ -16,6 +16,7 @@ from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import CommitFailed
 
 TREE = "40000"
+FILE = "100644"
 LINK = "120000"
 SUBDATASET = "160000"
 
@@ -35,12 +36,12 @@ class Entry:
 class TreeReader:
     """The tree of one commit; made by :func:`reading_tree`."""
 
-    def __init__(self, git: process.Conversation, repository: Repository) -> None:
-        """Take a running ``git cat-file --batch``."""
+    def __init__(self, git: process.Conversation, repository: Repository, commit: str) -> None:
+        """Take a running ``git cat-file --batch`` and a commit; no commit is an empty tree."""
         self._git = git
         self._id_size = len(repository.empty_tree) // 2
         self._trees: dict[str, dict[str, Entry]] = {}
-        self._root = self._tree_of_commit(repository.tip) if repository.tip else {}
+        self._root = self._tree_of_commit(commit) if commit else {}
 
     def entry(self, path: str) -> Entry | None:
         """The entry of a path, ``None`` where there is none."""
@@ -52,6 +53,11 @@ class TreeReader:
                 return None
             tree = self._tree(entry.oid)
         return tree.get(name)
+
+    def has_file(self, path: str) -> bool:
+        """Whether there is anything but a folder at a path."""
+        entry = self.entry(path)
+        return entry is not None and entry.mode != TREE
 
     def below(self, path: str) -> Iterator[tuple[str, Entry]]:
         """All files and subdatasets at and below a path; the empty path is the root."""
@@ -112,7 +118,7 @@ class TreeReader:
 
 
 @contextlib.contextmanager
-def reading_tree(repository: Repository) -> Iterator[TreeReader]:
-    """Read the tree of the commit that is checked out."""
+def reading_tree(repository: Repository, commit: str | None = None) -> Iterator[TreeReader]:
+    """Read the tree of a commit; of the one that is checked out if none is given."""
     with repository.talk("cat-file", "--batch") as git:
-        yield TreeReader(git, repository)
+        yield TreeReader(git, repository, repository.tip if commit is None else commit)

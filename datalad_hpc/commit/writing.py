@@ -10,8 +10,11 @@ from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import Entry
 from datalad_hpc.errors import CommitFailed
 
-SCRATCH_REF = "refs/datalad/hpc/finish"
-"""Keeps new commits alive until a branch has them; gone when the branch is moved."""
+SCRATCH_REF = "refs/worktree/datalad-hpc/finish"
+"""Keeps new commits alive until a branch has them, and goes in the same step.
+
+What is below ``refs/worktree`` each worktree has for itself (git-worktree(1)).
+"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,13 @@ def write_commits(repository: Repository, commits: Sequence[NewCommit]) -> list[
 
 
 def _identity(repository: Repository, role: str) -> bytes:
-    return repository.git("var", f"GIT_{role}_IDENT").output.strip()
+    ended = repository.asks("var", f"GIT_{role}_IDENT")
+    if ended.code:
+        raise CommitFailed(
+            f"Git does not know who commits in {repository.path}: set `git config --global "
+            "user.name` and `user.email` and run `datalad finish` again; no output was lost"
+        )
+    return ended.output.strip()
 
 
 def _commit_lines(
@@ -99,26 +108,31 @@ def move_refs(repository: Repository, moves: Mapping[str, tuple[str, str]], reas
       Git refused for another reason.
     """
     nothing = "0" * len(repository.empty_tree)
-    lines = [
-        f"option no-deref\0update {ref}\0{new}\0{old or nothing}\0"
-        for ref, (new, old) in moves.items()
-    ]
+    lines = [f"update {ref}\0{new}\0{old or nothing}\0" for ref, (new, old) in moves.items()]
+    arguments = ("update-ref", "-m", reason, "--create-reflog", "-z", "--stdin")
+    stdin = os.fsencode("".join([*lines, f"delete {SCRATCH_REF}\0\0"]))
     try:
-        repository.git(
-            "update-ref",
-            "-m",
-            reason,
-            "--create-reflog",
-            "-z",
-            "--stdin",
-            stdin="".join(lines).encode(),
-        )
+        repository.git(*arguments, stdin=stdin)
     except CommitFailed:
         if all(current_commit(repository, ref) == old for ref, (_, old) in moves.items()):
             raise
         return False
-    repository.git("update-ref", "-d", SCRATCH_REF)
     return True
+
+
+def forget_scratch(repository: Repository) -> None:
+    """Let go of commits that were written for a move that never came."""
+    repository.git("update-ref", "-d", SCRATCH_REF)
+
+
+def existing(repository: Repository, refs: Sequence[str]) -> dict[str, str]:
+    """Which of some branches exist, with their commits, in one question."""
+    if not refs:
+        return {}
+    asked = ("for-each-ref", "--format=%(objectname) %(refname)", *refs)
+    lines = repository.git(*asked).text.splitlines()
+    found = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
+    return {ref: found[ref] for ref in refs if ref in found}
 
 
 def current_commit(repository: Repository, ref: str) -> str:

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from datalad_hpc.errors import StoreUnusable
+from datalad_hpc.errors import BadRequest, StoreUnusable
 from datalad_hpc.store.tables import SCHEMA_VERSION, metadata
 
 COMPLAINTS = {
@@ -28,9 +28,14 @@ COMPLAINTS = {
 """What SQLite says, and what it means to the user."""
 
 
+def parsed_url(url: str) -> URL:
+    """What a URL says; an absolute path stands for a SQLite file, whatever characters it has."""
+    return URL.create("sqlite", database=url) if url.startswith("/") else make_url(url)
+
+
 def file_of(url: str) -> str:
     """Path of a SQLite store's file; empty for any other kind of store."""
-    parsed = make_url(url)
+    parsed = parsed_url(url)
     return (parsed.database or "") if parsed.get_backend_name() == "sqlite" else ""
 
 
@@ -51,10 +56,10 @@ def start_engine(url: str, timeout: float) -> Engine:
     """
     with in_plain_words(url, timeout):
         if not file_of(url):
-            return create_engine(url, poolclass=NullPool)
+            return create_engine(parsed_url(url), poolclass=NullPool)
         os.makedirs(os.path.dirname(file_of(url)) or ".", exist_ok=True)
         engine = create_engine(
-            url,
+            parsed_url(url),
             poolclass=NullPool,
             connect_args={"timeout": timeout, "isolation_level": None},
         )
@@ -110,8 +115,12 @@ def in_plain_words(url: str, timeout: float) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise StoreUnusable(_sentence(url, timeout, error.orig)) from error
-    except (ArgumentError, NoSuchModuleError, OSError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
         raise StoreUnusable(_sentence(url, timeout, error)) from error
+    except UnicodeEncodeError as error:
+        raise BadRequest(
+            f"{error.object!r} is not valid UTF-8 and cannot be kept; nothing was changed"
+        ) from error
 
 
 def _sentence(url: str, timeout: float, error: Any) -> str:

@@ -33,7 +33,7 @@ def open_store(url: str, *, scope: str = "", timeout: float = 60.0) -> Iterator[
     Parameters
     ----------
     url:
-      SQLAlchemy's URL of the database.
+      SQLAlchemy's URL of the database, or the absolute path of a SQLite file.
     scope:
       Tells the datasets apart that share one store; empty where a dataset has its own.
     timeout:

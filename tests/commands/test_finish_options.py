@@ -179,13 +179,14 @@ def test_what_the_user_staged_or_left_lying_about_stays(lab: Lab) -> None:
     (lab.root / "tracked.dat").write_text("changed\n")
     (lab.root / "out").mkdir(exist_ok=True)
     (lab.root / "out" / "mine.txt").write_text("mine\n")
-    before = lab.changes()
     lab.wait()
+    before = lab.changes()
     (done,) = lab.finish(job["slurm_job_id"])
     assert done["status"] == "ok", text_of(done)
     assert "out/mine.txt" not in lab.committed()
     assert {"staged.txt", "tracked.dat"}.isdisjoint(lab.committed())
-    assert set(before.splitlines()) - {"?? out/"} <= set(lab.changes().splitlines())
+    own = {"?? out/", f"?? slurm-{job['slurm_job_id']}.out"}
+    assert set(before.splitlines()) - own <= set(lab.changes().splitlines())
     assert "?? out/mine.txt" in lab.changes()
 
 

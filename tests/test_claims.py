@@ -1,0 +1,266 @@
+"""Which reservations collide, held against an enumeration of all paths."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from datalad_hpc.claims import ClaimedPaths, claim_for, collide, matches, reaches, shown
+from datalad_hpc.globs import has_magic, split_glob
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole
+
+NAMES = ["a", "b", "ab", "ba", "aa", ".a", "bab", "*", "[a]"]
+"""All the names that the enumeration knows, two of them with glob characters."""
+
+ALL_PATHS = [
+    "/".join(names)
+    for length in (1, 2, 3)
+    for names in itertools.product(NAMES if length < 3 else NAMES[:6], repeat=length)
+]
+
+PARTS = st.sampled_from(
+    """
+    a b ab .a * ? a* *b *a* ?b .* .? [a] [a]* [!a] [ab]b [!b]* ** b** [ []a] [.]a ?? [a-b] *.a [!.]a
+    b[a
+    """.split()  # noqa: SIM905
+)
+
+
+@st.composite
+def claim_strategy(draw: st.DrawFn) -> Claim:
+    """A file, a folder (also the root) or a glob, up to three components deep."""
+    path = "/".join(draw(st.lists(PARTS, min_size=0, max_size=3)))
+    if not path:
+        return claim_for(".")
+    kinds = [ClaimKind.GLOB] if has_magic(path) else [ClaimKind.FILE, ClaimKind.FOLDER]
+    # A file may be called like a glob: then it is not taken for one.
+    return Claim(path, draw(st.sampled_from([*kinds, ClaimKind.FILE])))
+
+
+def common_paths(one: Claim, other: Claim) -> list[str]:
+    """What both cover, of all the paths that there are."""
+    return [path for path in ALL_PATHS if matches(one, path) and matches(other, path)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(claim_strategy(), claim_strategy())
+def test_claims_that_share_a_path_collide_and_others_do_not(one: Claim, other: Claim) -> None:
+    found = collide(one, other)
+    assert found == collide(other, one)
+    # Patterns whose common paths are longer than those of the enumeration are deep ones.
+    if common_paths(one, other):
+        assert found
+    elif found:
+        depth = len((one.path + "/" + other.path).split("/"))
+        assert "**" in one.path + other.path or depth > 3 or _needs_other_names(one, other)
+
+
+def _needs_other_names(one: Claim, other: Claim) -> bool:
+    """Whether a common path exists among names that the enumeration does not know."""
+    alphabet = "ab.[]*c"
+    chars = [c for length in (1, 2, 3, 4) for c in itertools.product(alphabet, repeat=length)]
+    names = ["".join(each) for each in chars]
+    parts = [claim.path.split("/") for claim in (one, other) if claim.path]
+    return all(
+        any(all(_alone(part, name) for part in level) for name in names)
+        for level in zip(*parts, strict=False)
+    )
+
+
+def _alone(part: str, name: str) -> bool:
+    return matches(Claim(part, ClaimKind.GLOB), name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("sub/x", "sub/x", True),
+        ("sub/x", "sub", True),
+        ("sub/x", "sub/", True),
+        ("sub/x", ".", True),
+        ("sub/x", "sub/x/y", True),
+        ("sub/x", "sub/xy", False),
+        ("sub/x", "sub/y", False),
+        ("a*", "b*", False),
+        ("*a", "b*", True),
+        ("*.txt", "x.dat", False),
+        ("*.txt", "x.txt/deep/er", True),
+        ("out/*.txt", "out", True),
+        ("out/*.txt", "*/x.txt", True),
+        ("out/[!a]*", "out/a1", False),
+        ("out/[!a]*", "out/[ab]*", True),
+        ("out/[0-4]*", "out/[5-9]*", False),
+        ("out/[!a]", "out/[!b]", True),
+        ("out/[!a]", "out/[a]", False),
+        ("**/x", "deep/er/x", True),
+        ("**/x", "deep/er/y", True),
+        ("**/x.txt", "**/y.txt", True),
+        ("a/**/z", "a/z", True),
+        ("a/**/z", "b/z", False),
+        ("a/**", "a", True),
+        ("**", "b", True),
+        ("*", ".hidden", False),
+        ("**", ".datalad/config", False),
+        ("**/x", ".hidden/x", False),
+        ("**/.x", "sub/.x", True),
+        (".*", "*", False),
+        ("[.]a", "?a", False),
+        ("[.]a", "*a", True),  # a file of that very name
+        ("*.a", "?a", False),
+        ("*.a", "??a", True),
+        ("a[1].txt", "a1.txt", True),
+        ("a[1].txt", "a[1].txt", True),
+        ("a[1].txt", "a2.txt", False),
+        ("ä*", "äö", True),
+        ("a\nb*", "a\nbc", True),
+        ("slurm-12_*.out", "slurm-1_3.out", False),
+        ("[]-a]x", "]x", True),
+        ("[a", "[a", True),
+        ("[a", "a", False),
+        ("[!]a]", "b", True),
+        ("[!]a]", "]", False),
+    ],
+)
+def test_collisions(one: str, other: str, expected: bool) -> None:
+    assert collide(claim_for(one), claim_for(other)) is expected
+    assert collide(claim_for(other), claim_for(one)) is expected
+
+
+def test_a_path_of_a_glob_that_lies_beneath_a_match_is_its_own() -> None:
+    assert matches(claim_for("out*"), "out1/deep/er")
+    assert matches(claim_for("out*"), "out1/.hidden")
+    assert not matches(claim_for("out*"), "other/out1")
+
+
+def test_a_role_does_not_matter() -> None:
+    log = claim_for("logs/x", ClaimRole.LOG)
+    assert log.role is ClaimRole.LOG
+    assert collide(log, claim_for("logs/"))
+
+
+GLOBS = """
+* ** *.txt */* */*.txt **/x.txt **/*.txt sub/** sub/**/x.txt [ab]* [!a]* ?.txt .* .*/* **/.h
+a[[]1].txt a[1].txt **/deep/** */**/x.txt *b* [a-b]*/x* **/**/x.txt **/** nothing* *_b*
+"""
+FILES = """
+a_b.txt a1.txt a[1].txt .hidden .hid/x.txt .hid/.h sub/x.txt sub/.h sub/deep/x.txt
+sub/deep/.hid/x.txt sub/deep/er/y.txt b1/x.txt ab/c/x.txt
+"""
+
+
+@pytest.mark.parametrize("pattern", GLOBS.split())
+def test_a_glob_is_what_python_takes_it_for(pattern: str, tmp_path: Path) -> None:
+    for file in FILES.split():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    hits = {hit.rstrip("/") for hit in glob.glob(pattern, root_dir=tmp_path, recursive=True)}
+    hits.add(pattern)  # the literal reading
+    expected = {
+        file for file in FILES.split() if any(f"{file}/".startswith(f"{hit}/") for hit in hits)
+    }
+    assert {file for file in FILES.split() if matches(claim_for(pattern), file)} == expected
+
+
+NAME_CHARS = "ab-]![^.c"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(NAME_CHARS + "*?", min_size=1, max_size=7),
+    st.text(NAME_CHARS + "*?", min_size=1, max_size=7),
+    st.text(NAME_CHARS, min_size=1, max_size=4),
+)
+def test_sets_are_read_as_fnmatch_reads_them(one: str, other: str, name: str) -> None:
+    """What matches a name meets whatever else matches it, however odd its brackets."""
+    assume(not {name, one, other} & {".", ".."})
+    left, right = (Claim(path, ClaimKind.GLOB) for path in (one, other))
+    if matches(left, name) and matches(right, name):
+        assert collide(left, right)
+    # A glob that spells the name out letter by letter is that name.
+    spelled = Claim(name[0] + "".join(f"[{char}]" for char in name[1:]), ClaimKind.GLOB)
+    if not matches(left, name) and "[" not in one and "!" not in name and "^" not in name:
+        same_text = Claim(spelled.path, ClaimKind.FILE)
+        assert collide(left, spelled) == collide(left, same_text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(claim_strategy(), max_size=6), claim_strategy())
+def test_held_claims_answer_as_each_of_them_would(held: list[Claim], wanted: Claim) -> None:
+    claimed = ClaimedPaths((claim, str(number)) for number, claim in enumerate(held))
+    holder = claimed.holder(wanted)
+    in_the_way = [str(number) for number, claim in enumerate(held) if collide(claim, wanted)]
+    assert (holder in in_the_way) if in_the_way else holder is None
+
+
+@given(claim_strategy(), st.sampled_from(ALL_PATHS))
+@settings(deadline=None)
+def test_a_folder_is_entered_for_what_lies_in_it(claim: Claim, path: str) -> None:
+    if matches(claim, path):
+        folder = path
+        while folder:
+            folder = os.path.dirname(folder)
+            assert reaches(claim, folder)
+
+
+def test_a_folder_without_outputs_is_not_entered() -> None:
+    assert not reaches(claim_for("*.txt"), "sub")
+    assert not reaches(claim_for("slurm-1_*.out"), "data")
+    assert not reaches(claim_for("a/*/c"), "b")
+    assert reaches(claim_for("a/*/c"), "a/b")
+    assert not reaches(claim_for("a/*/c"), "a/b/d")
+
+
+def test_ten_thousand_held_files_are_asked_by_folder() -> None:
+    held = ClaimedPaths((claim_for(f"run/{n % 100}/file-{n}.dat"), str(n)) for n in range(10_000))
+    assert held.holder(claim_for("run/7/*-107.dat")) == "107"
+    assert held.holder(claim_for("run/*/file-99[9]9.dat")) == "9999"
+    assert held.holder(claim_for("run/*/*.txt")) is None
+    assert held.holder(claim_for("other/*")) is None
+    assert held.holder(claim_for("run/7/file-7.dat/below")) == "7"
+    assert held.holder(claim_for("run/7/file-7")) is None
+    assert held.holder(claim_for(".")) is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        # Each of these takes ages where all ways through are tried.
+        ("/".join(["a", "**"] * 30 + ["z"]), "/".join(["a"] * 200), True),
+        ("/".join(["**", "a"] * 30 + ["z"]), "/".join(["**", "a"] * 30 + ["y"]), True),
+        ("*a" * 40 + "*b", "a" * 200, False),
+        ("*a" * 40 + "*b", "*a" * 40 + "*c", False),
+        ("*a" * 40 + "*b", "?" * 200, True),
+        ("**/" * 40 + "x", "**/" * 40 + "y", True),
+        ("x/" + "**/a/" * 30 + "z", "y/" + "**/a/" * 30 + "z", False),
+    ],
+)
+def test_hard_patterns_are_answered_at_once(one: str, other: str, expected: bool) -> None:
+    left, right = claim_for(one), claim_for(other)
+    assert collide(left, right) is expected
+    assert (ClaimedPaths([(left, "1")]).holder(right) == "1") is expected
+    assert not matches(left, "a/" * 200 + "q")
+
+
+def test_a_name_may_be_longer_than_the_interpreters_stack() -> None:
+    assert collide(claim_for("*" + "a" * 5000), claim_for("a" * 5000 + "*"))
+    assert not collide(claim_for("a/" * 3000 + "*x"), claim_for("a/" * 3000 + "y"))
+
+
+@pytest.mark.parametrize("path", ["file", "folder/", ".", "a/*.txt", "a[1]"])
+def test_a_claim_shown_is_the_claim(path: str) -> None:
+    assert claim_for(shown(claim_for(path))) == claim_for(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "literal", "rest"),
+    [("a/b", "a/b", ""), ("a/*/b", "a", "*/b"), ("*", "", "*"), ("a[/b", "", "a[/b"), ("", "", "")],
+)
+def test_a_glob_is_split_before_its_first_magic_part(path: str, literal: str, rest: str) -> None:
+    assert split_glob(path) == (literal, rest)
