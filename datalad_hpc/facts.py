@@ -22,6 +22,9 @@ _IDENTITY_OPTION = re.compile(rf"(?<!\S)({_LONG}(?:=|\s+)|{_SHORT}\s*){_VALUE}")
 """An option that names people or their accounts, and its value, in a line of text."""
 _IDENTITY_WORD = re.compile(rf"({_LONG}=|{_SHORT}).+", re.DOTALL)
 _IDENTITY_NEXT = re.compile(f"{_LONG}|{_SHORT}")
+_BY_WHOM = re.compile(r"\bby \d+(, )?")
+"""Slurm's word on who cancelled a job: a user's number."""
+
 HIDDEN = "…"
 
 _NO_PATH_BEFORE = r"(?:(?<![\w.~}@%+-])|(?<=^-\w)|(?<=\s-\w))"
@@ -88,6 +91,8 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
     else:
         facts["submit_line"] = _without_identity(facts["submit_line"])
         facts["script"] = _hide(facts["script"])
+        for task in facts["tasks"]:
+            task["reason"] = _BY_WHOM.sub("", task["reason"])
     return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

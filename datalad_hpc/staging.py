@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from datalad_hpc.claims import matches
+from datalad_hpc.claims import matches, reaches
 from datalad_hpc.errors import BadRequest, HpcError
-from datalad_hpc.globs import split_glob
+from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
 
 
@@ -50,31 +50,53 @@ def stage_inputs(root: Path, alternative: Path, paths: Iterable[str]) -> None:
     alternative:
       Where the copies go.
     paths:
-      Files and folders relative to the root.
+      Files and folders relative to the root. Links to folders that lie in such
+      a folder are made anew.
+
+    Raises
+    ------
+    BadRequest
+      A file cannot be copied.
     """
     for path in paths:
         for file in _files_of(root, path):
-            _copy(root / file, alternative / file)
+            with _in_plain_words(f"The input {file} could not be copied to {alternative}"):
+                if os.path.isdir(root / file):
+                    _link_again(root / file, alternative / file)
+                else:
+                    _copy(root / file, alternative / file)
 
 
 def _files_of(root: Path, path: str) -> Iterator[str]:
-    if not (root / path).is_dir():
-        if (root / path).exists():
+    """Files with content at and below a path, and links to folders below it."""
+    if not os.path.isdir(root / path):
+        if os.path.exists(root / path):
             yield path
         return
     for folder, folders, files in os.walk(root / path):
         folders[:] = sorted(name for name in folders if name != ".git")
-        for name in sorted(files):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*files, *links]):
             if name != ".git" and os.path.exists(os.path.join(folder, name)):
                 yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def _link_again(source: Path, target: Path) -> None:
+    destination = os.readlink(source)
+    if target.is_symlink() and os.readlink(target) == destination:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(target) as scratch:
+        scratch.unlink()
+        scratch.symlink_to(destination)
+        os.replace(scratch, target)
 
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file unless the same version is there already."""
     status = source.stat()
     with contextlib.suppress(FileNotFoundError):
-        there = target.stat()
-        if (there.st_size, int(there.st_mtime)) == (status.st_size, int(status.st_mtime)):
+        if _same_version(status, target.lstat()):
             return
     target.parent.mkdir(parents=True, exist_ok=True)
     with _beside(target) as scratch:
@@ -84,14 +106,40 @@ def _copy(source: Path, target: Path) -> None:
         os.replace(scratch, target)
 
 
+def _same_version(status: os.stat_result, there: os.stat_result) -> bool:
+    # Some file systems keep times in whole seconds, or in microseconds.
+    times = [status.st_mtime_ns // unit * unit for unit in (1, 10**3, 10**9)]
+    size = status.st_size
+    return stat.S_ISREG(there.st_mode) and there.st_size == size and there.st_mtime_ns in times
+
+
+@contextlib.contextmanager
+def _in_plain_words(sentence: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadRequest(f"{sentence}: {error.strerror}; nothing was submitted") from error
+
+
 def make_folders(alternative: Path, folder: str, claims: Iterable[Claim]) -> None:
-    """Make the folder where a job runs, and those that its outputs go to."""
-    (alternative / folder).mkdir(parents=True, exist_ok=True)
-    for claim in claims:
-        path = split_glob(claim.path)[0] if claim.kind is ClaimKind.GLOB else claim.path
-        is_folder = claim.kind in (ClaimKind.FOLDER, ClaimKind.GLOB)
-        wanted = alternative / path if is_folder else (alternative / path).parent
-        wanted.mkdir(parents=True, exist_ok=True)
+    """Make the folder where a job runs, and those that its outputs go to.
+
+    Raises
+    ------
+    BadRequest
+      A folder cannot be made.
+    """
+    folders = [folder, *(_folder_for(claim) for claim in claims)]
+    for path in dict.fromkeys(folders):
+        with _in_plain_words(f"The folder {alternative / path} could not be made"):
+            (alternative / path).mkdir(parents=True, exist_ok=True)
+
+
+def _folder_for(claim: Claim) -> str:
+    if claim.kind is ClaimKind.FOLDER:
+        return claim.path
+    folder = os.path.dirname(claim.path)
+    return top_of(folder) if claim.kind is ClaimKind.GLOB else folder
 
 
 def bring_back(root: Path, alternative: Path, claims: Iterable[Claim], scratch: Path) -> list[str]:
@@ -103,7 +151,7 @@ def bring_back(root: Path, alternative: Path, claims: Iterable[Claim], scratch: 
     Parameters
     ----------
     root:
-      The dataset's root.
+      The dataset's root, symbolic links resolved.
     alternative:
       Where the job ran.
     claims:
@@ -125,7 +173,7 @@ def bring_back(root: Path, alternative: Path, claims: Iterable[Claim], scratch: 
     for claim in claims:
         for path in _claimed_files(alternative, claim):
             if path not in moved:
-                _move(alternative / path, root / path, root, scratch)
+                _move(alternative / path, root / path, scratch)
                 moved[path] = None
     return list(moved)
 
@@ -133,10 +181,10 @@ def bring_back(root: Path, alternative: Path, claims: Iterable[Claim], scratch: 
 def _claimed_files(alternative: Path, claim: Claim) -> Iterator[str]:
     starts = {claim.path}
     if claim.kind is ClaimKind.GLOB:
-        starts.add(split_glob(claim.path)[0])
-    for start in starts:
+        starts.add(top_of(claim.path))
+    for start in sorted(starts):
         _refuse_links(alternative, start)
-        for path in _walk(alternative, start):
+        for path in _walk(alternative, start, claim):
             if matches(claim, path):
                 yield path
 
@@ -150,22 +198,24 @@ def _refuse_links(top: Path, path: str) -> None:
             )
 
 
-def _walk(top: Path, path: str) -> Iterator[str]:
+def _walk(top: Path, path: str, claim: Claim) -> Iterator[str]:
     """Files and links at and below a path; nothing that Git could take for its own."""
     full = top / path
-    if full.is_symlink() or full.is_file():
+    if os.path.islink(full) or os.path.isfile(full):
         yield path
-    elif full.is_dir():
+    elif os.path.isdir(full) and reaches(claim, path):
         for name in sorted(os.listdir(full)):
             if name != ".git":
-                yield from _walk(top, f"{path}/{name}" if path else name)
+                yield from _walk(top, f"{path}/{name}" if path else name, claim)
 
 
-def _move(source: Path, target: Path, root: Path, scratch: Path) -> None:
-    if os.path.commonpath([os.path.realpath(target.parent), root]) != str(root):
+def _move(source: Path, target: Path, scratch: Path) -> None:
+    if os.path.realpath(target.parent) != str(target.parent):
+        # Be it out of the dataset, or to where Git keeps its hooks.
         raise HpcError(
-            f"{target.parent} leads out of the dataset; the outputs were left in "
-            f"{source.parent}, put the folder right and finish again"
+            f"{target.parent} has become a symbolic link, or lies behind one, which is not "
+            f"followed; the outputs were left in {source.parent}, put the folder right and "
+            "finish again"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

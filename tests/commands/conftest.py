@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,3 +138,16 @@ def inside(local_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("PWD", os.getcwd())
 
     return go
+
+
+@pytest.fixture
+def wrapped_annex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which a wrapper before git-annex notes how it was called."""
+    real = shutil.which("git-annex")
+    calls = tmp_path / "calls"
+    wrapper = tmp_path / "wrapped" / "git-annex"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\necho " $* " >> {calls}\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}")
+    return calls

@@ -100,3 +100,21 @@ def test_help_has_an_example(local_lab: Lab, command: str) -> None:
     shown = datalad(local_lab, command, "--help").stdout
     assert "*Examples*" in shown
     assert f"% datalad {command}" in shown
+
+
+def test_a_dataset_elsewhere(local_lab: Lab) -> None:
+    """With -d, paths are relative to the dataset's root, wherever one stands."""
+    local_lab.script("echo x > out.txt")
+    root = str(local_lab.root)
+    done = datalad(
+        *(local_lab, "schedule", "-d", root, "--scheduler", "local", "-o", "out.txt"),
+        *("sbatch", "job.sh"),
+        folder="..",
+    )
+    assert done.returncode == 0, done.stdout
+    local_lab.wait()
+    assert datalad(local_lab, "finish", "-d", root, folder="..").returncode == 0
+    again = datalad(local_lab, "reschedule", "-d", root, "--scheduler", "local", folder="..")
+    assert again.returncode == 0, again.stdout
+    assert "out.txt" in local_lab.committed()
+    local_lab.wait()

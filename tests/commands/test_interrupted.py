@@ -39,8 +39,10 @@ def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def schedule_in_a_process(lab: Lab, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [Path(sys.executable).parent / "datalad", "schedule", "--scheduler", lab.scheduler]
-        + list(arguments),
+        [
+            *(Path(sys.executable).parent / "datalad", "schedule"),
+            *("--scheduler", lab.scheduler, *arguments),
+        ],
         cwd=lab.root,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

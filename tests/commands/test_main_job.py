@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+
+import pytest
+from datalad.api import Dataset
 
 from datalad_hpc.record import read_record
 from tests.commands.conftest import Lab, text_of
@@ -168,3 +172,19 @@ def test_many_jobs_are_finished_in_one_go(lab: Lab) -> None:
         assert {f"out/{number}/a.dat", f"out/{number}/b.txt"} < lab.committed(revision)
         assert len(lab.committed(revision)) == 4
     assert lab.changes() == ""
+
+
+@pytest.mark.slurm
+def test_who_cancelled_is_not_recorded(dataset: Dataset) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.script("sleep 60")
+    job_id = lab.schedule("sbatch job.sh", outputs=["x"])["slurm_job_id"]
+    subprocess.run(["scancel", job_id], check=True)
+    lab.wait()
+    (left,) = lab.finish()
+    assert left["slurm_job_status"] == "CANCELLED"
+    (done,) = lab.finish(commit_failed_jobs=True)
+    assert done["status"] == "ok"
+    assert f"Slurm job {job_id}: Cancelled" in lab.message()
+    facts = json.loads((lab.root / f"slurm-job-{job_id}.env.json").read_text())
+    assert "by " not in facts["tasks"][0]["reason"]

@@ -242,3 +242,16 @@ def test_the_scheduler_can_be_configured(local_lab: Lab) -> None:
         "local"
     )
     local_lab.wait()
+
+
+def test_jobs_are_handed_on_to_git_annex(local_lab: Lab, wrapped_annex: Path) -> None:
+    local_lab.write("in.dat")
+    local_lab.script("cp in.dat out.dat")
+    subprocess.run(["git", "clone", "-q", local_lab.root, local_lab.root / ".." / "c"], check=True)
+    copy = Lab(Dataset(local_lab.root / ".." / "c"), "local")
+    copy.git("annex", "init", "-q")
+    job = copy.schedule("sbatch job.sh", inputs=["in.dat"], outputs=["out.dat"], jobs=3)
+    assert job["status"] == "ok", text_of(job)
+    gets = [line.split() for line in wrapped_annex.read_text().splitlines() if " get " in line]
+    assert any("-J3" in words for words in gets), gets
+    copy.wait()
