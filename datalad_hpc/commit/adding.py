@@ -19,9 +19,9 @@ from datalad_hpc.errors import CommitFailed
 class Locking(Enum):
     """How an annexed file is kept in Git; the value is git-annex's own setting for it."""
 
-    AS_CONFIGURED = ()
-    LOCKED = ("-c", "annex.addunlocked=false")
-    UNLOCKED = ("-c", "annex.addunlocked=true")
+    AS_CONFIGURED = ""
+    LOCKED = "annex.addunlocked=false"
+    UNLOCKED = "annex.addunlocked=true"
 
 
 def add(
@@ -116,7 +116,8 @@ def _add_to_annex(
 ) -> dict[str, str]:
     environment = repository.environment(index)
     _require_annex(repository, environment)
-    argv = ["git", "-c", "annex.dotfiles=true", "-c", "gc.auto=0", *locking.value]
+    argv = ["git", "-c", "annex.dotfiles=true", "-c", "gc.auto=0"]
+    argv += ["-c", locking.value] if locking.value else []
     argv += ["annex", "add", "--batch", "-z", "--json", "--json-error-messages"]
     argv += ["--no-check-gitignore", *([f"-J{jobs}"] if jobs else [])]
     ended = process.run(argv, folder=repository.path, stdin=_listed(files), environment=environment)

@@ -50,4 +50,3 @@ def scheduler_loader(setting: Setting) -> Callable[[str], Scheduler]:
         return scheduler
 
     return load
-

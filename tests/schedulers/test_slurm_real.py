@@ -150,7 +150,7 @@ def test_the_ways_to_fail(desk: Desk) -> None:
     assert (failure.state, failure.exit_code, failure.signal) == ("FAILED", 3, None)
     assert desk.end(killed).tasks[0].signal == 9
     assert states(desk.end(cancelled)) == {None: "CANCELLED"}
-    status = desk.wait(held, lambda status: status.tasks[0].reason == "JobHeldUser")
+    status = desk.wait(held, lambda status: status.tasks[0].state == "PENDING")
     assert states(status) == {None: "PENDING"}
 
 
