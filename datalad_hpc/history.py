@@ -42,7 +42,10 @@ def records(
     limits = ["-1", tip] if since is None else [tip]
     if since:
         limits.append(f"^{_commit(repository, since)}")
-    arguments = ("log", "-z", "--reverse", "--topo-order", "--format=%H%n%B", *limits, "--")
+    # Against settings that would add lines, or another encoding.
+    plain = ("--no-show-signature", "--no-color", "--encoding=UTF-8")
+    order = ("--reverse", "--topo-order")
+    arguments = ("log", "-z", *plain, *order, "--format=%H%n%B", *limits, "--")
     for entry in repository.git(*arguments).text.split("\0"):
         commit, _, message = entry.partition("\n")
         found = _read(commit, message)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from datalad_hpc.errors import HpcError, SchedulerUnreachable
+from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.schedulers.base import Scheduler
 
@@ -51,7 +51,8 @@ def ask(
     for name, asked in of_scheduler.items():
         try:
             found = scheduler_named(name).status([job.scheduler_key for job in asked], facts=facts)
-        except SchedulerUnreachable as error:
+        except HpcError as error:
+            # Also a scheduler that is not installed here any more.
             answers.failures.append(error)
             answers.unreachable.add(name)
             continue

@@ -246,7 +246,7 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def _called(kind: type) -> str:
-    return {list: "list", str: "text"}[kind]
+    return "list" if kind is list else "text"
 
 
 def _is_text(value: Any) -> bool:

@@ -8,6 +8,7 @@ alternative directory can get into the dataset.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -167,7 +168,7 @@ def bring_back(root: Path, alternative: Path, claims: Iterable[Claim], scratch: 
     Raises
     ------
     HpcError
-      A folder on the way is a symbolic link, which is not followed.
+      A folder on the way is a symbolic link, which is not followed, or a file cannot be moved.
     """
     moved: dict[str, None] = {}
     for claim in claims:
@@ -217,17 +218,30 @@ def _move(source: Path, target: Path, scratch: Path) -> None:
             f"followed; the outputs were left in {source.parent}, put the folder right and "
             "finish again"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _replace(source, target, scratch)
+    except OSError as error:
+        raise HpcError(
+            f"{source} could not be moved to {target}: {error.strerror}; it was left where it is"
+        ) from error
+
+
+def _replace(source: Path, target: Path, scratch: Path) -> None:
     try:
         os.replace(source, target)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
         # Another file system: copy to where the last step is a rename.
         _copy_over(source, target, scratch)
         source.unlink()
 
 
 def _copy_over(source: Path, target: Path, scratch: Path) -> None:
-    with _beside(scratch / "incoming") as half:
+    # A worktree may lie on another file system than Git's folder.
+    near = scratch.stat().st_dev == target.parent.stat().st_dev
+    with _beside(scratch / "incoming" if near else target) as half:
         half.unlink()
         shutil.copy2(source, half, follow_symlinks=False)
         os.replace(half, target)

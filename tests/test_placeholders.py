@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from datalad_hpc import process
@@ -43,6 +43,7 @@ def values(inputs: list[str], **more: Any) -> dict[str, Any]:
 
 @settings(max_examples=300, deadline=None)
 @given(NAMES)
+@example(ODD)
 def test_names_arrive_whole(names: list[str]) -> None:
     assert fill_command("sbatch job.sh {inputs}", values(names)) == ["sbatch", "job.sh", *names]
     argv = fill_command("sbatch job.sh x={inputs} end", values(names or ["x"]))
@@ -95,6 +96,7 @@ WRAPS = [
 
 @settings(max_examples=30, deadline=None)
 @given(SHELL_NAMES)
+@example([name for name in ODD if name])
 def test_a_shell_gets_each_name_from_wrap(names: list[str]) -> None:
     for command in WRAPS:
         argv = fill_command(one_line(command), values(names))
@@ -106,6 +108,7 @@ def test_a_shell_gets_each_name_from_wrap(names: list[str]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(SHELL_NAMES)
+@example([name for name in ODD if name])
 def test_quotes_around_a_placeholder_in_wrap_make_one_argument(names: list[str]) -> None:
     for quote in "'\"":
         text = f"printf '%s\\0' {quote}<{{inputs}}>{quote} {quote}{quote}{{inputs[0]}}"

@@ -125,5 +125,6 @@ def in_plain_words(url: str, timeout: float) -> Iterator[None]:
 
 def _sentence(url: str, timeout: float, error: Any) -> str:
     words = str(error)
-    meaning = next((text for key, text in COMPLAINTS.items() if key in words), words)
-    return f"The job store {url} cannot be used: {meaning.format(timeout=timeout)} ({words})."
+    meaning = next((text for key, text in COMPLAINTS.items() if key in words), "")
+    told = f"{meaning.format(timeout=timeout)} ({words})" if meaning else words
+    return f"The job store {url} cannot be used: {told}."

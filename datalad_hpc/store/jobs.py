@@ -8,7 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from datalad_hpc.claims import ClaimedPaths, shown
 from datalad_hpc.errors import OutputsClaimed
@@ -81,7 +93,9 @@ class Store:
             if check:
                 self._refuse_claimed(connection, job.claims)
             row = rows.job_row(job, self._scope)
-            key = connection.execute(insert(jobs).values(row)).lastrowid
+            inserted = connection.execute(insert(jobs).values(row)).inserted_primary_key
+            assert inserted
+            key = int(inserted[0])
             _insert_claims(connection, key, job.claims)
         return replace(job, key=key)
 
@@ -133,10 +147,10 @@ class Store:
 
     def jobs_named(self, names: Sequence[str]) -> list[Job]:
         """All jobs ever kept under these ids or stand-in labels, oldest first."""
-        tokens = [name.removeprefix("submission-") for name in names if "-" in name]
+        stand_in = literal("submission-").concat(func.substr(jobs.c.token, 1, 8))
         named = or_(
-            jobs.c.job_id.in_(names),
-            *(and_(jobs.c.job_id == "", jobs.c.token.startswith(token)) for token in tokens),
+            and_(jobs.c.job_id != "", jobs.c.job_id.in_(names)),
+            and_(jobs.c.job_id == "", stand_in.in_(names)),
         )
         return self._jobs(and_(jobs.c.scope == self._scope, named))
 
