@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from datalad_hpc.claims import matches
@@ -21,7 +22,6 @@ from datalad_hpc.commit.scratch import (
     scratch_index,
 )
 from datalad_hpc.commit.trees import SUBDATASET, Entry, TreeReader, reading_tree
-from datalad_hpc.commit.writing import forget_scratch
 from datalad_hpc.errors import CommitFailed
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Locator, Place
@@ -107,15 +107,19 @@ class Checkout:
 
         So it is after an interruption between the two commits.
         """
-        tip = self.repository.tip
-        if not self.name or not tip or tip == self.linked:
-            return False
-        changed = self.repository.changed_between(self.linked, tip)
         return any(
             matches(claim, Place(self.name, path).full)
-            for path in changed
+            for path in self._ahead
             for claim in self.claims[key]
         )
+
+    @cached_property
+    def _ahead(self) -> list[str]:
+        """Paths that the tip has changed since the commit that is recorded around it."""
+        tip = self.repository.tip
+        if not self.linked or not tip or tip == self.linked:
+            return []
+        return self.repository.changed_between(self.linked, tip)
 
     def publish(self, move: Callable[[], bool], committed: Entries, *, whole: bool) -> bool:
         """Move the branch and bring the user's index along, as one step for all others.
@@ -173,7 +177,6 @@ class Checkout:
         """Remove what a process left that was killed; for callers that hold the save lock."""
         remove_leftovers(self.repository)
         remove_stale_lock(self.repository)
-        forget_scratch(self.repository)
 
 
 @contextlib.contextmanager

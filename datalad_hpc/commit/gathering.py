@@ -155,10 +155,22 @@ def _compare_all(
         ]
         if changes.problems:
             result.refuse([work.key], "; ".join(sorted(changes.problems)))
-        if changes.any and checkout.name and not checkout.linked:
-            # Its parent does not know it: what is in it would be lost to every clone.
-            result.refuse(
-                [work.key],
-                f"{checkout.name} is a Git repository but not a subdataset; register it with "
-                f"`datalad save -d . {checkout.name}`, or remove its .git, and finish again",
-            )
+        if changes.any and (reason := _unfit(checkout)):
+            result.refuse([work.key], reason)
+
+
+def _unfit(checkout: Checkout) -> str:
+    """Why nothing can be committed in a repository; empty if it can."""
+    if checkout.name and not checkout.linked:
+        # Its parent does not know it: what is in it would be lost to every clone.
+        return (
+            f"{checkout.name} is a Git repository but not a subdataset; register it with "
+            f"`datalad save -d . {checkout.name}`, or remove its .git, and finish again"
+        )
+    if checkout.repository.is_adjusted:
+        return (
+            f"{checkout.repository.path} is on git-annex's adjusted branch "
+            f"{checkout.repository.ref}, which only git-annex can write; check out the branch "
+            "that it was made from and finish again"
+        )
+    return ""

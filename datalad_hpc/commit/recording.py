@@ -15,7 +15,14 @@ from datalad_hpc.commit.checkout import Checkout, Entries, catch_up
 from datalad_hpc.commit.gathering import Gathered, Work, gathered
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import SUBDATASET, Entry
-from datalad_hpc.commit.writing import NewCommit, contains, forget_scratch, move_refs, write_commits
+from datalad_hpc.commit.writing import (
+    NewCommit,
+    contains,
+    forget_scratch,
+    identities,
+    move_refs,
+    write_commits,
+)
 from datalad_hpc.errors import CommitFailed
 
 _TRIES = 50
@@ -106,6 +113,8 @@ class Recorder:
         good = [work.key for work in found.good(works)]
         keys = [key for key in good if checkout.changes[key].any]
         with _refusing(found, checkout, keys):
+            # git-annex commits as well while it hashes, and says it less clearly.
+            identities(checkout.repository)
             found.problems.update(checkout.hash_all(keys, self.jobs))
 
     def _commit_or_refuse(

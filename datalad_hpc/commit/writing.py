@@ -40,7 +40,7 @@ def write_commits(repository: Repository, commits: Sequence[NewCommit]) -> list[
     CommitFailed
       Git refused them, or the user has no name or e-mail address configured.
     """
-    author, committer = _identity(repository, "AUTHOR"), _identity(repository, "COMMITTER")
+    author, committer = identities(repository)
     stream: list[bytes] = []
     for number, commit in enumerate(commits, start=1):
         stream += _commit_lines(number, commit, author, committer)
@@ -48,6 +48,17 @@ def write_commits(repository: Repository, commits: Sequence[NewCommit]) -> list[
     stream.append(b"done\n")
     arguments = ("fast-import", "--quiet", "--done", "--force", "--date-format=raw")
     return repository.git(*arguments, stdin=b"".join(stream)).text.split()
+
+
+def identities(repository: Repository) -> tuple[bytes, bytes]:
+    """Author and committer as they stand in a commit of this moment.
+
+    Raises
+    ------
+    CommitFailed
+      The user has no name or e-mail address configured.
+    """
+    return _identity(repository, "AUTHOR"), _identity(repository, "COMMITTER")
 
 
 def _identity(repository: Repository, role: str) -> bytes:
