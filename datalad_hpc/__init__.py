@@ -23,8 +23,8 @@ register_config(
 register_config(
     "datalad.hpc.store",
     "Job store",
-    description="""SQLAlchemy URL of the database that keeps jobs, tasks and claims. By default
-    a SQLite file in the dataset's Git folder, shared by all of its worktrees""",
+    description="""Path of the SQLite file (or its SQLAlchemy URL) that keeps jobs, tasks and
+    claims. By default a file in the dataset's Git folder, shared by all of its worktrees""",
     default="",
 )
 register_config(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
-from datalad_hpc.claims import ClaimedPaths, matches, shown
-from datalad_hpc.commit import Layout, Recorded, Recorder, Repository, Work
-from datalad_hpc.errors import BadRequest
+from datalad_hpc.claims import matches, shown
+from datalad_hpc.commit import Layout, Recorded, Recorder, Repository, Work, own_branch
 from datalad_hpc.facts import facts_path_of, facts_text
 from datalad_hpc.job import ClaimRole, Job, JobStatus
 from datalad_hpc.polling import Answers
@@ -33,8 +31,8 @@ def complete_interrupted(finish: Round, jobs: Sequence[Job]) -> tuple[list[Job],
     """
     open_jobs, results = [], []
     for job in jobs:
-        recorder = Recorder(finish.root, _layout_of(job.ref))
-        if not job.commit or not recorder.holds(job.ref, job.commit):
+        recorder = Recorder(finish.root, _layout_of(job))
+        if not _is_planned_here(finish, job) or not recorder.holds(job.ref, job.commit):
             open_jobs.append(job)
             continue
         recorder.catch_up([_work(finish, job, None)])
@@ -44,8 +42,13 @@ def complete_interrupted(finish: Round, jobs: Sequence[Job]) -> tuple[list[Job],
     return open_jobs, results
 
 
-def _layout_of(ref: str) -> Layout:
-    return Layout.BRANCHES if ref.startswith("refs/heads/job-") else Layout.LINEAR
+def _is_planned_here(finish: Round, job: Job) -> bool:
+    return bool(job.commit) and job.worktree == finish.workplace.worktree
+
+
+def _layout_of(job: Job) -> Layout:
+    """How an interrupted round had planned the job's commit."""
+    return Layout.BRANCHES if job.ref == own_branch(job.label) else Layout.LINEAR
 
 
 def commit_jobs(finish: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result]:
@@ -87,22 +90,12 @@ def _with_more_outputs(finish: Round, job: Job) -> Job:
     Raises
     ------
     BadRequest
-      One of them is held by another open job, or cannot be an output.
+      One of them cannot be an output, or is reserved by another open job.
     """
     if not finish.wishes.outputs:
         return job
     more = [finish.workplace.claim(path) for path in finish.wishes.outputs]
-    others = [other for other in finish.store.open_jobs() if other.key != job.key]
-    held = ClaimedPaths((claim, other.label) for other in others for claim in other.claims)
-    for claim in more:
-        if held.holder(claim):
-            raise BadRequest(
-                f"{shown(claim)} is reserved by job {held.holder(claim)} and cannot be committed "
-                f"with job {job.label}; nothing was changed"
-            )
-    outputs = (*job.request.outputs, *(shown(claim) for claim in more))
-    request = replace(job.request, outputs=outputs)
-    return replace(job, request=request, claims=(*job.claims, *more))
+    return finish.store.claim_more(job, more)
 
 
 def _write_facts(finish: Round, job: Job, status: JobStatus) -> None:
@@ -133,7 +126,7 @@ def _work(finish: Round, job: Job, status: JobStatus | None) -> Work:
 def _recorded_outputs(job: Job, files: Sequence[str]) -> Sequence[str]:
     """Outputs as declared; if wished, the files that came of them in the place of globs."""
     if job.request.expand not in ("outputs", "both"):
-        return job.request.outputs
+        return [shown(claim) for claim in job.claims if claim.role is ClaimRole.OUTPUT]
     logs = [claim for claim in job.claims if claim.role is ClaimRole.LOG]
     return [path for path in files if not any(matches(claim, path) for claim in logs)]
 

@@ -9,9 +9,9 @@ from datalad_hpc import staging
 from datalad_hpc.claims import shown
 from datalad_hpc.commit import Repository, preparing
 from datalad_hpc.errors import HpcError
-from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase
+from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.located import Locator
-from datalad_hpc.polling import Answers, unknown_text
+from datalad_hpc.polling import NOT_TOLD, Answers, is_forgotten, unknown_text
 from datalad_hpc.results import Result, explain, job_result
 from datalad_hpc.rounds import ACTION, Round
 
@@ -29,7 +29,9 @@ def decide(finish: Round, job: Job, answers: Answers) -> Result | None:
       A result for a job that stays open or was closed, ``None`` for one that
       can be committed.
     """
-    answer = answers.of(job)
+    if job.worktree != finish.workplace.worktree:
+        return _elsewhere(finish, job)
+    answer = answers.of(job) or _given_up(finish, job, answers)
     if answer is None:
         return _without_answer(finish, job, answers)
     if answer.phase is Phase.LIVE:
@@ -37,16 +39,39 @@ def decide(finish: Round, job: Job, answers: Answers) -> Result | None:
         return job_result(ACTION, finish.root, "impossible", text, job, answer)
     try:
         _fetch(finish, job)
+        problem = _problem(finish, job, answer)
     except (HpcError, OSError) as error:
         text = f"Job {job.label} stays open: {error}"
         return job_result(ACTION, finish.root, "error", text, job, answer)
-    problem = _problem(finish, job, answer)
     if not problem or finish.wishes.commit_failed:
         return None
     if finish.wishes.close_failed:
         return _close(finish, job, answer, problem)
     status = "impossible" if answer.phase is Phase.FAILED else "error"
     return job_result(ACTION, finish.root, status, f"{problem}; {WAY_OUT}", job, answer)
+
+
+def _elsewhere(finish: Round, job: Job) -> Result:
+    """A job of another worktree has its outputs there; if that is gone, so are they."""
+    root = finish.workplace.root_of(job.worktree)
+    if finish.wishes.close_failed and not root.exists():
+        finish.store.closed(job, (), "its worktree was removed")
+        text = f"Job {job.label} was closed without a commit: its worktree was removed"
+        return job_result(ACTION, finish.root, "ok", text, job)
+    text = f"Job {job.label} belongs to the worktree {root}; finish it there"
+    return job_result(ACTION, finish.root, "impossible", text, job)
+
+
+def _given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
+    """The end of a job that its scheduler has forgotten, if the user named it."""
+    named = job.label in finish.wishes.job_ids
+    wanted = finish.wishes.close_failed or finish.wishes.commit_failed
+    if not (named and wanted and is_forgotten(job, answers)):
+        return None
+    tasks = (None,) if job.tasks is None else job.tasks
+    end = tuple(TaskStatus(task, NOT_TOLD, Phase.FAILED, "forgotten") for task in tasks)
+    answers.statuses[job.key] = JobStatus(job.job_id, end)
+    return answers.statuses[job.key]
 
 
 def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.schedulers.base import Scheduler
+
+FORGOTTEN_AFTER = 600.0
+"""Seconds after its submission when a job that is not known is not merely late."""
 
 NOT_TOLD = "UNKNOWN"
 """State of a task that the scheduler was silent about; it may still run."""
@@ -74,6 +78,18 @@ def complete(job: Job, status: JobStatus) -> JobStatus:
     return JobStatus(status.job_id, status.tasks + added, status.facts, status.identity)
 
 
+def is_forgotten(job: Job, answers: Answers) -> bool:
+    """Whether the scheduler answered, but has not known a job for long.
+
+    Right after a submission that means nothing; and a live job is known to its
+    scheduler whatever became of the accounting.
+    """
+    if job.state is not JobState.OPEN or job.scheduler in answers.unreachable:
+        return False
+    age = datetime.now(timezone.utc) - (job.submitted or job.created)
+    return answers.of(job) is None and age.total_seconds() > FORGOTTEN_AFTER
+
+
 def unknown_text(job: Job, answers: Answers) -> str:
     """Why nothing is known of a job, and what that means."""
     if job.state is not JobState.OPEN:
@@ -83,6 +99,12 @@ def unknown_text(job: Job, answers: Answers) -> str:
         )
     if job.scheduler in answers.unreachable:
         return f"Job {job.label} was left as it is, since {job.scheduler} gave no answer"
+    if is_forgotten(job, answers):
+        return (
+            f"{job.scheduler} does not know job {job.label} any more; look at its outputs, and "
+            f"commit it by name (`datalad finish --commit-failed-jobs {job.label}`) or give it up "
+            f"(`datalad finish --close-failed-jobs {job.label}`)"
+        )
     return (
         f"{job.scheduler} does not know job {job.label} (yet); it was left as it is, "
         "try again in a moment"

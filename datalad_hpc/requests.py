@@ -204,7 +204,7 @@ def _in_dataset(workplace: Workplace, plan: Plan, log: LogFile) -> str | None:
     return None
 
 
-def logs_outside(workplace: Workplace, plan: Plan) -> list[str]:
+def logs_outside(workplace: Workplace, plan: Plan, job_id: str) -> list[str]:
     """Logs that cannot be committed, since they lie outside of the dataset."""
-    logs = log_files(plan.batch, plan.folder, plan.token, "user")
+    logs = log_files(plan.batch, plan.folder, job_id, getpass.getuser())
     return [log.path for log in logs if _in_dataset(workplace, plan, log) is None]

@@ -14,7 +14,7 @@ from datalad_hpc.history import RecordedCommit, records
 from datalad_hpc.job import Request
 from datalad_hpc.record import Record
 from datalad_hpc.requests import make_plan
-from datalad_hpc.results import Result, error_result, result
+from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.scheduling import SchedulerNamed, schedule
 from datalad_hpc.staging import check_alternative
@@ -60,11 +60,9 @@ def reschedule(
     for commit in _selected(workplace, selection):
         try:
             request = request_of(workplace, commit, selection)
-            yield from schedule(
-                workplace, store, scheduler, scheduler_named, request, action=ACTION
-            )
+            yield schedule(workplace, store, scheduler, scheduler_named, request, action=ACTION)
         except HpcError as error:
-            yield error_result(ACTION, workplace.root, _about(commit, error), commit=commit.commit)
+            yield _not_scheduled(workplace, commit, error)
 
 
 def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
@@ -74,7 +72,7 @@ def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
             request = request_of(workplace, commit, selection)
             plan = make_plan(workplace, request)
         except HpcError as error:
-            yield error_result(ACTION, workplace.root, _about(commit, error), commit=commit.commit)
+            yield _not_scheduled(workplace, commit, error)
             continue
         yield result(
             ACTION,
@@ -181,5 +179,6 @@ def _range_text(selection: Selection) -> str:
     return f"{selection.since}..{revision}" if selection.since else f"the history of {revision}"
 
 
-def _about(commit: RecordedCommit, error: HpcError) -> HpcError:
-    return type(error)(f"Commit {commit.commit[:10]} was not scheduled: {error}")
+def _not_scheduled(workplace: Workplace, commit: RecordedCommit, error: HpcError) -> Result:
+    text = f"Commit {commit.commit[:10]} was not scheduled: {error}"
+    return result(ACTION, workplace.root, error.status, text, commit=commit.commit)

@@ -51,6 +51,12 @@ def result(action: str, root: Path, status: str, message: str, **more: Any) -> R
     )
 
 
+def message_text(found: Result) -> str:
+    """The message of any of DataLad's results as the user reads it."""
+    message = found.get("message") or ""
+    return message[0] % tuple(message[1:]) if isinstance(message, tuple) else str(message)
+
+
 def error_result(action: str, root: Path, error: HpcError, **more: Any) -> Result:
     """The result that an error becomes."""
     return result(action, root, error.status, str(error), **more)

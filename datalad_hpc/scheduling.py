@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from datalad_hpc import staging
 from datalad_hpc.commit import Repository, preparing
 from datalad_hpc.commit.trees import ANNEX_POINTER
 from datalad_hpc.errors import BadRequest, ContentMissing, SubmissionUncertain
-from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request, Submission
+from datalad_hpc.globs import top_of
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request, Submission
 from datalad_hpc.requests import Plan, log_claims, logs_outside, make_plan
-from datalad_hpc.results import Result, job_result, result
+from datalad_hpc.results import Result, job_result, message_text, result
 from datalad_hpc.schedulers.base import Handover, Scheduler
 from datalad_hpc.schedulers.sbatch import comment_with_token, work_folder
 from datalad_hpc.store import Store
@@ -37,7 +39,7 @@ def schedule(
     request: Request,
     *,
     action: str = ACTION,
-) -> Iterator[Result]:
+) -> Result:
     """Submit one job and remember what it will make.
 
     Parameters
@@ -53,10 +55,10 @@ def schedule(
     action:
       Name of the command, for the results.
 
-    Yields
-    ------
+    Returns
+    -------
     dict
-      Results of getting inputs, where that failed, and one for the job.
+      The result of the job.
 
     Raises
     ------
@@ -67,14 +69,14 @@ def schedule(
         plan = make_plan(workplace, request)
     except ContentMissing as missing:
         # In a fresh clone the batch script itself may still have to be retrieved.
-        yield from _retrieve(workplace, request, [missing.path])
+        _retrieve(workplace, request, [missing.path])
         plan = make_plan(workplace, request)
     settle(workplace, store, scheduler_named)
     with submission_lock(workplace, plan.token) as descriptor:
         job = store.reserve(_new_job(workplace, plan, scheduler), check=request.check_outputs)
         with contextlib.ExitStack() as undo:
             undo.callback(release, workplace, store, job, "it could not be submitted")
-            yield from _prepare(workplace, plan, job)
+            _prepare(workplace, plan, job)
             store.move(job, JobState.SUBMITTING)
             try:
                 submission = _submit(plan, scheduler, descriptor)
@@ -83,7 +85,7 @@ def schedule(
                 raise _kept(job, error) from error
             undo.pop_all()
         store.opened(job, submission, log_claims(workplace, plan, submission.job_id))
-    yield _scheduled(workplace, plan, job, submission, action)
+    return _scheduled(workplace, plan, job, submission, action)
 
 
 def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) -> None:
@@ -115,27 +117,28 @@ def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         submit_line=plan.batch.argv,
         tasks=plan.tasks,
         head=Repository.find(workplace.root).tip,
+        worktree=workplace.worktree,
         commit="",
         ref="",
         claims=(*plan.outputs, *log_claims(workplace, plan, plan.token)),
     )
 
 
-def _prepare(workplace: Workplace, plan: Plan, job: Job) -> Iterator[Result]:
+def _prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
     """Get inputs, make existing outputs writable, make the folders of logs."""
     request = plan.request
     if request.assume_ready not in ("inputs", "both"):
-        yield from get_inputs(workplace, request)
+        get_inputs(workplace, request)
     if request.alternative:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):
-        yield from _install(workplace, plan.outputs)
+        _install(workplace, plan.outputs)
         preparing.make_writable(workplace.root, plan.outputs)
     _make_log_folders(Path(plan.base), job)
 
 
-def get_inputs(workplace: Workplace, request: Request) -> Iterator[Result]:
-    """Retrieve the content of inputs; only what fails is worth a result.
+def get_inputs(workplace: Workplace, request: Request) -> None:
+    """Retrieve the content of inputs.
 
     Raises
     ------
@@ -145,24 +148,22 @@ def get_inputs(workplace: Workplace, request: Request) -> Iterator[Result]:
     wanted = [path for path in request.inputs if not _is_here(workplace, request.folder, path)]
     wanted += request.extra_inputs
     if wanted:
-        yield from _retrieve(workplace, request, wanted)
+        _retrieve(workplace, request, wanted)
 
 
-def _retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> Iterator[Result]:
+def _retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> None:
     from datalad.core.local.run import prepare_inputs
     from datalad.support.globbedpaths import GlobbedPaths
     from datalad.utils import chpwd
 
     folder = str(workplace.root / request.folder)
-    failed = False
     with chpwd(folder):
         paths = GlobbedPaths(wanted, pwd=folder)
-        for found in prepare_inputs(str(workplace.root), paths, jobs=request.jobs):
-            if found["status"] in ("error", "impossible"):
-                failed = True
-                yield found
+        results = list(prepare_inputs(str(workplace.root), paths, jobs=request.jobs))
+    failed = [found for found in results if found["status"] in ("error", "impossible")]
     if failed:
-        raise BadRequest("Not all inputs could be retrieved; nothing was submitted")
+        reasons = "; ".join(f"{found['path']}: {message_text(found)}" for found in failed)
+        raise BadRequest(f"Not all inputs could be retrieved, nothing was submitted: {reasons}")
 
 
 def _is_here(workplace: Workplace, folder: str, path: str) -> bool:
@@ -187,19 +188,18 @@ def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative
     staging.stage_inputs(workplace.root, alternative, inputs)
 
 
-def _install(workplace: Workplace, outputs: Sequence[Claim]) -> Iterator[Result]:
+def _install(workplace: Workplace, outputs: Sequence[Claim]) -> None:
     missing = preparing.subdatasets_to_install(workplace.root, outputs)
     if not missing:
         return
     from datalad.distribution.get import Get
 
-    yield from Get()(
+    Get()(
         dataset=str(workplace.root),
         path=[str(workplace.root / path) for path in missing],
         get_data=False,
         on_failure="ignore",
         result_renderer="disabled",
-        return_type="generator",
     )
 
 
@@ -207,7 +207,9 @@ def _make_log_folders(base: Path, job: Job) -> None:
     """A job whose log folder is missing fails without a word, and without a log."""
     for claim in job.claims:
         if claim.role is ClaimRole.LOG:
-            (base / claim.path).parent.mkdir(parents=True, exist_ok=True)
+            folder = posixpath.dirname(claim.path)
+            folder = top_of(folder) if claim.kind is ClaimKind.GLOB else folder
+            (base / folder).mkdir(parents=True, exist_ok=True)
 
 
 def _submit(plan: Plan, scheduler: Scheduler, descriptor: int) -> Submission:
@@ -226,7 +228,7 @@ def _scheduled(
     workplace: Workplace, plan: Plan, job: Job, submission: Submission, action: str
 ) -> Result:
     opened = replace(job, job_id=submission.job_id)
-    outside = logs_outside(workplace, plan)
+    outside = logs_outside(workplace, plan, submission.job_id)
     note = f"; {', '.join(outside)} is outside of the dataset and not committed" if outside else ""
     return job_result(
         action,

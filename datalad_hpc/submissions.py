@@ -99,7 +99,7 @@ def settle_submissions(
 def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
     """Let the claims of a job go that was never submitted, its outputs being as before."""
     lgr.info("Job %s: %s; its outputs are free again", job.label, note)
-    if not job.request.alternative:
+    if not job.request.alternative and job.worktree == workplace.worktree:
         preparing.restore(workplace.root, job.claims)
     store.move(job, JobState.REFUSED, note=note)
     _lock_path(workplace, job.token).unlink(missing_ok=True)

@@ -86,6 +86,19 @@ class Workplace:
         return common_git_dir(self.root)
 
     @property
+    def worktree(self) -> str:
+        """Which of the worktrees this is; see :attr:`.Job.worktree`."""
+        own = os.path.relpath(own_git_dir(self.root), self.common_git_dir)
+        return "" if own == "." else own
+
+    def root_of(self, worktree: str) -> Path:
+        """Where a worktree of the dataset lies; it may have been removed."""
+        if not worktree:
+            return self.common_git_dir.parent
+        link = self.common_git_dir / worktree / "gitdir"
+        return Path(link.read_text().strip()).parent if link.is_file() else link
+
+    @property
     def local_state(self) -> Path:
         """Our own files that are no part of the dataset."""
         return self.common_git_dir / "datalad" / "hpc"
@@ -245,17 +258,23 @@ def _refuse_too_long(path: Path, given: str) -> None:
             raise BadRequest(f"{given!r} is too long for the name of a file") from None
 
 
-def common_git_dir(root: Path) -> Path:
-    """The shared Git folder of a work tree, read from the files that Git keeps for this.
+def own_git_dir(root: Path) -> Path:
+    """The Git folder of a work tree alone, read from the files that Git keeps for this.
 
     See gitrepository-layout(5): ``.git`` may be a file that names the folder
-    (worktrees, subdatasets), which for a worktree names the shared one.
+    (worktrees, subdatasets).
     """
     # git-annex makes a link of the file that Git puts into a worktree.
     git_dir = Path(os.path.realpath(root / ".git"))
     if git_dir.is_file():
         target = os.fsdecode(git_dir.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
         git_dir = Path(os.path.realpath(root / target))
+    return git_dir
+
+
+def common_git_dir(root: Path) -> Path:
+    """The Git folder that a work tree shares with the dataset's other worktrees."""
+    git_dir = own_git_dir(root)
     common = git_dir / "commondir"
     if common.is_file():
         return Path(os.path.realpath(git_dir / os.fsdecode(common.read_bytes()).rstrip("\n")))

@@ -157,8 +157,12 @@ class Finish(Interface):
 
     @staticmethod
     def custom_result_renderer(res: dict[str, Any], **_kwargs: Any) -> None:
-        """Leave listed jobs for the table; show everything else as DataLad does."""
-        if not res.get("open_job"):
+        """Leave listed jobs for the table; DataLad itself would not show what was not needed."""
+        if res["status"] == "notneeded":
+            from datalad_hpc.results import message_text
+
+            ui.message(message_text(res))
+        elif not res.get("open_job"):
             generic_result_renderer(res)
 
     @staticmethod

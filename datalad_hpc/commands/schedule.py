@@ -187,7 +187,7 @@ class Schedule(Interface):
             else:
                 name = chosen_scheduler(workplace, scheduler)
                 with opened(workplace) as (store, named):
-                    yield from scheduling.schedule(workplace, store, named(name), named, request)
+                    yield scheduling.schedule(workplace, store, named(name), named, request)
         yield from results
 
     @staticmethod

@@ -6,8 +6,8 @@ the index, the commits are written by one ``git fast-import``, the branch is
 moved by compare-and-swap, and only then the index follows.
 """
 
-from datalad_hpc.commit.gathering import Work
+from datalad_hpc.commit.gathering import Work, own_branch
 from datalad_hpc.commit.recording import Layout, Recorded, Recorder
 from datalad_hpc.commit.repository import Repository
 
-__all__ = ["Layout", "Recorded", "Recorder", "Repository", "Work"]
+__all__ = ["Layout", "Recorded", "Recorder", "Repository", "Work", "own_branch"]

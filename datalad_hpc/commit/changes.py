@@ -6,10 +6,10 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
-from datalad_hpc.claims import matches
+from datalad_hpc.claims import matches, reaches
 from datalad_hpc.commit.adding import Locking
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import LINK, SUBDATASET, Entry, TreeReader
@@ -129,7 +129,8 @@ class ChangeFinder:
                 inner = _inner(start, own)
                 if inner is None:
                     continue
-                for path, entry in self._tree.below(inner):
+                worth = partial(_reaches, claim, own)
+                for path, entry in self._tree.below(inner, worth):
                     place = Place(own, path)
                     if matches(claim, place.full):
                         yield place, entry
@@ -203,3 +204,7 @@ def _inner(start: Place, repository: str) -> str | None:
         return start.path
     above = f"{start.full}/" if start.full else ""
     return "" if repository.startswith(above) else None
+
+
+def _reaches(claim: Claim, repository: str, folder: str) -> bool:
+    return reaches(claim, Place(repository, folder).full)

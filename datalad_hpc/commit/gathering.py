@@ -27,12 +27,17 @@ class Work:
     label: str
     claims: tuple[Claim, ...]
     message: Callable[[Sequence[str]], str]
-    """Makes the commit message from the files that are committed, relative to the root."""
+    """Makes the commit message from the job's files that are there, relative to the root."""
 
     @property
     def branch(self) -> str:
         """The job's own branch, in full."""
-        return f"refs/heads/job-{self.label}"
+        return own_branch(self.label)
+
+
+def own_branch(label: str) -> str:
+    """The branch for the job of a label, in full."""
+    return f"refs/heads/job-{label}"
 
 
 @dataclass
@@ -57,6 +62,15 @@ class Gathered:
             Place(checkout.name, path).full
             for checkout in self.checkouts
             for path in checkout.entries.get(key, {})
+        )
+
+    def present(self, key: int) -> list[str]:
+        """Files of a job that are there, changed or not, relative to the dataset's root."""
+        return sorted(
+            Place(checkout.name, path).full
+            for checkout in self.checkouts
+            if key in checkout.changes
+            for path in checkout.changes[key].present
         )
 
 

@@ -87,7 +87,9 @@ class Recorder:
                 self._hash(checkout, works, found)
             if self.layout is Layout.BRANCHES:
                 refuse_taken_branches(found, works)
-            messages = {work.key: work.message(found.files(work.key)) for work in found.good(works)}
+            messages = {
+                work.key: work.message(found.present(work.key)) for work in found.good(works)
+            }
             for checkout in found.checkouts:
                 self._commit_or_refuse(checkout, works, messages, before_move, found)
             if self.layout is Layout.BRANCHES:

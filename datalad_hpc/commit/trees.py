@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from datalad_hpc import process
@@ -59,14 +59,21 @@ class TreeReader:
         entry = self.entry(path)
         return entry is not None and entry.mode != TREE
 
-    def below(self, path: str) -> Iterator[tuple[str, Entry]]:
-        """All files and subdatasets at and below a path; the empty path is the root."""
+    def below(self, path: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, Entry]]:
+        """Files and subdatasets at and below a path; the empty path is the root.
+
+        Parameters
+        ----------
+        path:
+          Where to start.
+        enters:
+          Says of a folder whether it is worth reading.
+        """
+        entry = self.entry(path) if path else None
         if not path:
-            yield from self._walk("", self._root)
-            return
-        entry = self.entry(path)
-        if entry and entry.mode == TREE:
-            yield from self._walk(path + "/", self._tree(entry.oid))
+            yield from self._walk("", self._root, enters)
+        elif entry and entry.mode == TREE:
+            yield from self._walk(path + "/", self._tree(entry.oid), enters)
         elif entry:
             yield path, entry
 
@@ -80,12 +87,14 @@ class TreeReader:
             return False
         return self.content(entry.oid).startswith(ANNEX_POINTER)
 
-    def _walk(self, prefix: str, tree: dict[str, Entry]) -> Iterator[tuple[str, Entry]]:
+    def _walk(
+        self, prefix: str, tree: dict[str, Entry], enters: Callable[[str], bool]
+    ) -> Iterator[tuple[str, Entry]]:
         for name, entry in tree.items():
-            if entry.mode == TREE:
-                yield from self._walk(f"{prefix}{name}/", self._tree(entry.oid))
-            else:
+            if entry.mode != TREE:
                 yield prefix + name, entry
+            elif enters(prefix + name):
+                yield from self._walk(f"{prefix}{name}/", self._tree(entry.oid), enters)
 
     def _tree_of_commit(self, commit: str) -> dict[str, Entry]:
         return self._parse(self._read(commit + "^{tree}"))

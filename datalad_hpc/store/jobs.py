@@ -99,10 +99,13 @@ class Store:
             _insert_claims(connection, key, job.claims)
         return replace(job, key=key)
 
-    def _refuse_claimed(self, connection: Connection, wanted: Iterable[Claim]) -> None:
+    def _refuse_claimed(
+        self, connection: Connection, wanted: Iterable[Claim], *, but: int = 0
+    ) -> None:
         held = ClaimedPaths(
             (rows.claim_of(dict(row)), row["job_id"] or f"submission-{row['token'][:8]}")
             for row in connection.execute(self._open_claims()).mappings()
+            if row["job"] != but
         )
         conflicts = [(claim, held.holder(claim)) for claim in wanted]
         texts = [f"{shown(claim)} (job {holder})" for claim, holder in conflicts if holder]
@@ -118,6 +121,25 @@ class Store:
             .join(jobs, jobs.c.key == claims.c.job)
             .where(self._is_open())
         )
+
+    def claim_more(self, job: Job, more: Sequence[Claim]) -> Job:
+        """Claim further outputs for a job that is open.
+
+        Returns
+        -------
+        Job
+          The same with all of its claims.
+
+        Raises
+        ------
+        OutputsClaimed
+          Another open job holds one of the paths; nothing was changed.
+        """
+        new = [claim for claim in more if claim not in job.claims]
+        with self._writing() as connection:
+            self._refuse_claimed(connection, new, but=job.key)
+            _insert_claims(connection, job.key, new)
+        return replace(job, claims=(*job.claims, *new))
 
     def move(self, job: Job, state: JobState, *, note: str = "") -> None:
         """Put a job into another state; ``note`` says why, for later readers."""

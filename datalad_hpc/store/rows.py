@@ -44,6 +44,7 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
                 "submit_line": job.submit_line,
                 "tasks": job.tasks,
                 "head": job.head,
+                "worktree": job.worktree,
             }
         ),
         "attempt_of": attempt_of,
@@ -70,6 +71,7 @@ def job_of(row: Mapping[str, Any], claims: Iterable[Claim]) -> Job:
         submit_line=tuple(details["submit_line"]),
         tasks=None if details["tasks"] is None else tuple(details["tasks"]),
         head=details["head"],
+        worktree=details["worktree"],
         commit=row["commit"],
         ref=row["ref"],
         note=row["note"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -192,3 +193,61 @@ def test_a_store_that_is_busy_for_a_while_is_waited_for(local_lab: Lab) -> None:
     assert time.monotonic() - start > 0.5
     holder.communicate()
     local_lab.wait()
+
+
+def test_a_job_is_finished_in_its_own_worktree(local_lab: Lab, tmp_path: Path) -> None:
+    lab = local_lab
+    lab.script("echo x > out.txt")
+    lab.write("out.txt", "old\n")
+    lab.git("worktree", "add", "-q", "-b", "other", str(tmp_path / "other"))
+    other = Lab(Dataset(tmp_path / "other"), "local")
+    job = lab.schedule("sbatch job.sh", outputs=["out.txt"])
+    lab.wait()
+    (left,) = other.finish(close_failed_jobs=True)
+    assert left["status"] == "impossible"
+    assert str(lab.root) in text_of(left)
+    assert other.changes() == ""
+    assert [res["status"] for res in lab.finish()] == ["ok"]
+    assert {"out.txt", f"slurm-{job['slurm_job_id']}.out"} < lab.committed()
+
+
+def test_a_job_of_a_removed_worktree_can_be_closed(local_lab: Lab, tmp_path: Path) -> None:
+    local_lab.script("echo x > out.txt")
+    local_lab.git("worktree", "add", "-q", "-b", "other", str(tmp_path / "other"))
+    other = Lab(Dataset(tmp_path / "other"), "local")
+    other.schedule("sbatch job.sh", outputs=["out.txt"])
+    other.wait()
+    shutil.rmtree(other.root)
+    local_lab.git("worktree", "prune")
+    assert [res["status"] for res in local_lab.finish()] == ["impossible"]
+    assert [res["status"] for res in local_lab.finish(close_failed_jobs=True)] == ["ok"]
+    assert local_lab.listed() == {}
+
+
+@pytest.mark.parametrize("option", ["close_failed_jobs", "commit_failed_jobs"])
+def test_a_forgotten_job_can_be_ended_by_name(
+    local_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    lab = local_lab
+    lab.script("echo x > out.txt")
+    job = lab.schedule("sbatch job.sh", outputs=["out.txt"])["slurm_job_id"]
+    lab.wait()
+    lab.git("config", "datalad.hpc.local.spool", str(tmp_path / "another"))
+    monkeypatch.delenv("DATALAD_HPC_LOCAL_SPOOL")
+    lab.dataset.config.reload(force=True)
+    (late,) = lab.finish(job, **{option: True})
+    assert late["status"] == "impossible"
+    assert "in a moment" in text_of(late)
+    store = sqlite3.connect(lab.root / ".git" / "datalad" / "hpc" / "jobs.db")
+    store.execute("UPDATE jobs SET submitted = '2020-01-01T00:00:00+00:00'")
+    store.commit()
+    store.close()
+    (left,) = lab.finish(**{option: True})
+    assert left["status"] == "impossible"
+    assert f"--commit-failed-jobs {job}" in text_of(left)
+    (ended,) = lab.finish(job, **{option: True})
+    assert ended["status"] == "ok", text_of(ended)
+    assert lab.listed() == {}
+    if option == "commit_failed_jobs":
+        assert f"Slurm job {job}: Unknown" in lab.message()
+        assert "out.txt" in lab.committed()

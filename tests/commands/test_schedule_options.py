@@ -255,3 +255,30 @@ def test_jobs_are_handed_on_to_git_annex(local_lab: Lab, wrapped_annex: Path) ->
     gets = [line.split() for line in wrapped_annex.read_text().splitlines() if " get " in line]
     assert any("-J3" in words for words in gets), gets
     copy.wait()
+
+
+def test_expanded_outputs_are_what_is_there(local_lab: Lab) -> None:
+    """Also where the job left a file as it was, or deleted one."""
+    local_lab.write("out/same.dat", "same\n")
+    local_lab.write("out/gone.dat", "gone\n")
+    local_lab.script("rm out/gone.dat; echo new > out/new.dat")
+    done = local_lab.run("sbatch job.sh", outputs=["out/"], expand="outputs")
+    assert done["status"] == "ok", text_of(done)
+    assert record_of(local_lab)["outputs"] == ["out/new.dat", "out/same.dat"]
+
+
+def test_a_log_outside_of_the_dataset_is_named(local_lab: Lab, tmp_path: Path) -> None:
+    local_lab.script("echo x > out.txt")
+    job = local_lab.schedule(f"sbatch -o {tmp_path}/%j.log job.sh", outputs=["out.txt"])
+    assert f"{tmp_path}/{job['slurm_job_id']}.log is outside" in text_of(job)
+    local_lab.wait()
+    (done,) = local_lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert (tmp_path / f"{job['slurm_job_id']}.log").exists()
+
+
+def test_folders_of_logs_are_made(local_lab: Lab) -> None:
+    local_lab.script("#SBATCH --array=1-2 --output=logs/%A/%a.log\necho x > out.txt")
+    done = local_lab.run("sbatch job.sh", outputs=["out.txt"])
+    assert done["status"] == "ok", text_of(done)
+    assert {path.name for path in (local_lab.root / "logs").iterdir()} == {done["slurm_job_id"]}
