@@ -187,11 +187,11 @@ class Job:
     """Planned commit once ``finish`` has written it, the commit when finished."""
     ref: str
     """The ref that the planned commit is meant for."""
+    note: str = ""
+    claims: tuple[Claim, ...] = ()
     worktree: str = ""
     """Which of the dataset's Git worktrees the job belongs to: its Git folder relative to the
     shared one, empty for the main one."""
-    note: str = ""
-    claims: tuple[Claim, ...] = ()
 
     @property
     def label(self) -> str:

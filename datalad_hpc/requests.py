@@ -130,7 +130,19 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
             f"The folder {work_folder(batch, folder)}, where the job is to run, does not exist; "
             "Slurm would accept the job and fail it without a log"
         )
+    _refuse_folders_of_ids(batch, folder)
     return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
+
+
+def _refuse_folders_of_ids(batch: BatchCommand, folder: str) -> None:
+    """Nobody can make such a folder before the job starts, and without it there is no job."""
+    stand_in = "0job0"
+    for log in log_files(batch, folder, stand_in, getpass.getuser()):
+        if stand_in in os.path.dirname(log.path):
+            raise BadRequest(
+                "The folder of a log is named after the job's id, so it cannot be there when the "
+                "job starts, and the job would fail without a log; put the id into the file's name"
+            )
 
 
 def _refuse_unsuited(batch: BatchCommand) -> None:

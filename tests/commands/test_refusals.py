@@ -39,6 +39,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ("sbatch --array=5-1 job.sh", {"outputs": ["x"]}, "array"),
     ("sbatch --wait job.sh", {"outputs": ["x"]}, "--wait"),
     ("sbatch --chdir=nowhere job.sh", {"outputs": ["x"]}, "nowhere"),
+    ("sbatch --output=logs/%j/log job.sh", {"outputs": ["x"]}, "named after the job's id"),
     ("sbatch --dependency=afterok:4711 job.sh", {"outputs": ["x"]}, "4711"),
     ("sbatch job.sh", {"outputs": ["x"], "alt_dir": "/does/not/exist"}, "does not exist"),
     ("sbatch job.sh", {"outputs": ["x"], "alt_dir": "."}, "lie in one another"),

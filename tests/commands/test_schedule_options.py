@@ -278,7 +278,8 @@ def test_a_log_outside_of_the_dataset_is_named(local_lab: Lab, tmp_path: Path) -
 
 
 def test_folders_of_logs_are_made(local_lab: Lab) -> None:
-    local_lab.script("#SBATCH --array=1-2 --output=logs/%A/%a.log\necho x > out.txt")
+    local_lab.script("#SBATCH --array=1-2 --output=logs/%x/%A_%a.log\necho x > out.txt")
     done = local_lab.run("sbatch job.sh", outputs=["out.txt"])
     assert done["status"] == "ok", text_of(done)
-    assert {path.name for path in (local_lab.root / "logs").iterdir()} == {done["slurm_job_id"]}
+    assert [path.name for path in (local_lab.root / "logs").iterdir()] == ["job.sh"]
+    assert f"logs/job.sh/{done['slurm_job_id']}_2.log" in local_lab.committed()
