@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from datalad_hpc.claims import matches, shown
-from datalad_hpc.commit import Layout, Recorded, Recorder, Repository, Work, own_branch
+from datalad_hpc.commit import Layout, Recorded, Recorder, Work, own_branch
 from datalad_hpc.facts import facts_path_of, facts_text
 from datalad_hpc.job import ClaimRole, Job, JobStatus
 from datalad_hpc.polling import Answers
@@ -103,7 +103,7 @@ def _write_facts(finish: Round, job: Job, status: JobStatus) -> None:
     text = facts_text(job, status, str(finish.root), with_identity=wanted)
     path = finish.root / facts_path_of(job)
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = Repository.find(finish.root).scratch_dir / "facts.json"
+    half = finish.workplace.scratch_dir / "facts.json"
     half.write_bytes(os.fsencode(text))
     os.replace(half, path)
 

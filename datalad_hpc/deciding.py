@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datalad_hpc import staging
 from datalad_hpc.claims import shown
-from datalad_hpc.commit import Repository, preparing
+from datalad_hpc.commit import preparing
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.located import Locator
@@ -84,8 +84,8 @@ def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
 def _fetch(finish: Round, job: Job) -> None:
     """Outputs of a job that ran elsewhere come to their place."""
     if job.request.alternative:
-        scratch = Repository.find(finish.root).scratch_dir
-        staging.bring_back(finish.root, Path(job.request.alternative), job.claims, scratch)
+        alternative = Path(job.request.alternative)
+        staging.bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
 
 
 def _problem(finish: Round, job: Job, answer: JobStatus) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datalad_hpc import staging
-from datalad_hpc.commit import Repository, preparing
+from datalad_hpc.commit import preparing, tip_of
 from datalad_hpc.commit.trees import ANNEX_POINTER
 from datalad_hpc.errors import BadRequest, ContentMissing, SubmissionUncertain
 from datalad_hpc.globs import top_of
@@ -116,7 +116,7 @@ def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         script=plan.batch.text,
         submit_line=plan.batch.argv,
         tasks=plan.tasks,
-        head=Repository.find(workplace.root).tip,
+        head=tip_of(workplace.root),
         worktree=workplace.worktree,
         commit="",
         ref="",

@@ -104,6 +104,13 @@ class Workplace:
         return self.common_git_dir / "datalad" / "hpc"
 
     @property
+    def scratch_dir(self) -> Path:
+        """A folder in the dataset's file system for files that are half written."""
+        folder = own_git_dir(self.root) / "datalad" / "hpc"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
     def dataset_id(self) -> str:
         """DataLad's id of the dataset, empty where it has none."""
         return self.dataset.id or ""

@@ -8,6 +8,6 @@ moved by compare-and-swap, and only then the index follows.
 
 from datalad_hpc.commit.gathering import Work, own_branch
 from datalad_hpc.commit.recording import Layout, Recorded, Recorder
-from datalad_hpc.commit.repository import Repository
+from datalad_hpc.commit.repository import Repository, tip_of
 
-__all__ = ["Layout", "Recorded", "Recorder", "Repository", "Work", "own_branch"]
+__all__ = ["Layout", "Recorded", "Recorder", "Repository", "Work", "own_branch", "tip_of"]

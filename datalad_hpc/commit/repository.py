@@ -61,7 +61,7 @@ class Repository:
             common_dir=_common_dir(Path(git_dir)),
             object_format=object_format,
             ref=_checked_out(path),
-            tip=_tip(path),
+            tip=tip_of(path),
         )
 
     @property
@@ -93,7 +93,7 @@ class Repository:
 
     def refreshed(self) -> Repository:
         """The same, asked again."""
-        return replace(self, ref=_checked_out(self.path), tip=_tip(self.path))
+        return replace(self, ref=_checked_out(self.path), tip=tip_of(self.path))
 
     @property
     def is_on_ref(self) -> bool:
@@ -141,7 +141,8 @@ def _checked_out(path: Path) -> str:
     return ended.text.removesuffix("\n") or "HEAD"
 
 
-def _tip(path: Path) -> str:
+def tip_of(path: Path) -> str:
+    """The commit that is checked out at ``path``; empty on an unborn branch."""
     argv = _argv("rev-parse", "-q", "--verify", "HEAD^{commit}")
     return process.run(argv, folder=path, environment=_clean()).text.strip()
 
