@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from datalad_hpc.errors import BadRequest, HpcError, SchedulerUnreachable
 from datalad_hpc.job import Job, JobKey, JobState, JobStatus, Phase, Request, TaskStatus
 from datalad_hpc.polling import NOT_TOLD, ask, complete, unknown_text
 
+NOW = datetime.now(timezone.utc)
 WHEN = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 
 
@@ -136,7 +137,8 @@ def test_an_array_of_which_one_task_is_told_is_not_over() -> None:
     [
         ({"state": JobState.SUBMITTING, "job_id": ""}, "submission-token-1-.* stay reserved"),
         ({"state": JobState.RESERVED, "job_id": ""}, "stay reserved"),
-        ({}, r"slurm does not know job 1 \(yet\).*try again"),
+        ({"submitted": NOW}, r"slurm does not know job 1 \(yet\).*try again"),
+        ({"submitted": NOW - timedelta(hours=1)}, "does not know job 1 any more.*by name"),
     ],
 )
 def test_why_nothing_is_known_is_said(fields: dict[str, Any], words: str) -> None:

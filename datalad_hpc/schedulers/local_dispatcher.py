@@ -11,7 +11,6 @@ import contextlib
 import errno
 import logging
 import os
-import resource
 import select
 import signal
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from datalad_hpc.errors import HpcError, ProgramMissing
 from datalad_hpc.schedulers.local_dependencies import Dependencies, Verdict, parse_dependencies
 from datalad_hpc.schedulers.local_job import ENDED_WELL, Event, LocalJob, Progress
+from datalad_hpc.schedulers.local_memory import own_memory, peak_memory
 from datalad_hpc.schedulers.local_spool import Spool, now
 from datalad_hpc.schedulers.local_tasks import LogError, Task, alive, birth, lost, start
 
@@ -38,9 +38,6 @@ IO_SIGNAL = 53
 """What Slurm reports where a log could not be opened (as ``0:53``)."""
 
 NEVER = "DependencyNeverSatisfied"
-
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes that ``ru_maxrss`` counts in (getrusage(2))."""
 
 
 class OpenJob:
@@ -72,7 +69,7 @@ class Running:
     clock: float = 0.0
     """When it started, by the clock that is never set back."""
     floor: int = 0
-    """Bytes that we had ourselves then: see :func:`_peak_memory`."""
+    """Bytes that we had ourselves then: see :func:`.peak_memory`."""
 
 
 class Dispatcher:
@@ -141,7 +138,7 @@ class Dispatcher:
                 signal=-code if code < 0 else None,
                 elapsed=round(time.monotonic() - running.clock, 3),
                 cpu_time=round(usage.ru_utime + usage.ru_stime, 3),
-                peak_memory=_peak_memory(usage.ru_maxrss, running.floor),
+                peak_memory=peak_memory(usage.ru_maxrss, running.floor),
             )
             self._record(running.open_job, event)
 
@@ -201,7 +198,7 @@ class Dispatcher:
             self.spool.record(opened.job.job_id, Event(task.index, now(), pid, birth(pid)))
 
         script = self.spool.script(opened.job.job_id)
-        floor, clock = _own_memory(), time.monotonic()
+        floor, clock = own_memory(), time.monotonic()
         try:
             pid = start(task, script, opened.environment, prepare)
         except (OSError, HpcError) as error:
@@ -268,22 +265,6 @@ def _child_bell() -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     return reading
-
-
-def _own_memory() -> int:
-    """Bytes that this process had at most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
-
-
-def _peak_memory(maxrss: int, floor: int) -> int | None:
-    """Bytes that a task had at most; None where that cannot be told.
-
-    The kernel counts what the task's process was before it became the script:
-    a copy of the dispatcher. A number that is not above the dispatcher's own
-    says nothing of the task.
-    """
-    used = maxrss * MAXRSS_UNIT
-    return used if used > floor else None
 
 
 def main(arguments: list[str]) -> None:
