@@ -66,3 +66,12 @@ register_config(
     description="How many tasks it runs at once. By default the number of processors",
     default="",
 )
+
+
+def __getattr__(name: str) -> str:
+    """The version, looked up only where it is asked for: that takes longer than all above."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("datalad-hpc")

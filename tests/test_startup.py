@@ -48,3 +48,10 @@ def test_help_of_a_command(command: str) -> None:
     modules = imported_by(call)
     assert f"datalad_hpc.commands.{command}" in modules
     assert heavy(modules) == set()
+
+
+def test_the_version_is_told() -> None:
+    import datalad_hpc
+
+    assert datalad_hpc.__version__[0].isdigit()
+    assert not hasattr(datalad_hpc, "no_such_thing")
