@@ -6,6 +6,10 @@ VENV ?= .venv
 DIR ?= demo-dataset
 # More words for pytest, such as PYTEST_ARGS='-k store -x'.
 PYTEST_ARGS ?=
+# Scenarios for `make bench`, separated by commas (all of them by default), and more words for it,
+# such as BENCH_ARGS='--quick' or BENCH_ARGS='--repetitions 5'.
+ONLY ?=
+BENCH_ARGS ?=
 
 BIN := $(abspath $(VENV))/bin
 # Recipes run the programs of the environment, as if it were activated.
@@ -13,7 +17,7 @@ IN_VENV := PATH="$(BIN):$$PATH"
 DESCRIPTION := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint docs clean
+.PHONY: help venv demo test lint docs bench clean
 # pip must not run twice at once in one environment.
 .NOTPARALLEL:
 
@@ -38,6 +42,9 @@ lint: $(VENV)/.installed-lint  ## run ruff, mypy and codespell
 docs: $(VENV)/.installed-docs  ## build the documentation into docs/build
 	$(IN_VENV) sphinx-build -W --keep-going -q -d docs/build/doctrees docs/source docs/build/html
 
+bench: $(VENV)/.installed-bench $(VENV)/peer/.installed  ## measure beside datalad-slurm (needs Slurm; BENCH_ARGS=--quick to try)
+	@$(IN_VENV) python -m benchmarks --peer $(VENV)/peer --only "$(ONLY)" $(BENCH_ARGS)
+
 clean:  ## remove what was built and installed here (demo datasets stay)
 	rm -rf $(VENV) docs/build docs/source/generated build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -55,4 +62,11 @@ $(VENV)/.installed-annex: $(VENV)/.made $(DESCRIPTION)
 $(VENV)/.installed-%: $(VENV)/.installed-annex
 	@echo "Installing what \"$*\" needs into $(VENV)"
 	@$(BIN)/python -m pip install -qq --editable '.[$*]'
+	@touch $@
+
+# datalad-slurm has an environment of its own, so that neither side sees the other.
+$(VENV)/peer/.installed: tools/make-venv.sh | $(VENV)/.made
+	@echo "Installing datalad-slurm into $(VENV)/peer"
+	@tools/make-venv.sh $(VENV)/peer $(PYTHON)
+	@$(VENV)/peer/bin/python -m pip install -qq datalad-slurm datalad git-annex
 	@touch $@
