@@ -72,8 +72,8 @@ def settle_submissions(
     log_claims:
       Tells the claims of an adopted job's logs.
     """
-    for job in store.open_jobs():
-        if job.state is JobState.OPEN or _somebody_is_at_work(workplace, job.token):
+    for job in store.unsettled_jobs():
+        if _somebody_is_at_work(workplace, job.token):
             continue
         if job.state is JobState.RESERVED:
             release(workplace, store, job, "interrupted before it was submitted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, EntryPoints, distribution, entry_points
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.schedulers.base import Scheduler
@@ -42,7 +42,10 @@ def scheduler_loader(setting: Setting) -> Callable[[str], Scheduler]:
 
     @cache
     def load(name: str) -> Scheduler:
-        found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+        # All that is installed is looked through only for somebody else's scheduler.
+        found = _named(distribution("datalad-hpc").entry_points.select(group=ENTRY_POINTS))
+        if name not in found:
+            found = _named(entry_points(group=ENTRY_POINTS))
         if name not in found:
             known = ", ".join(["auto", *sorted(found)])
             raise BadRequest(f"There is no scheduler {name!r}; known are {known}")
@@ -50,3 +53,7 @@ def scheduler_loader(setting: Setting) -> Callable[[str], Scheduler]:
         return scheduler
 
     return load
+
+
+def _named(found: EntryPoints) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in found}

@@ -167,6 +167,11 @@ class Store:
         """All jobs that are neither finished nor given up, oldest first."""
         return self._jobs(self._is_open())
 
+    def unsettled_jobs(self) -> list[Job]:
+        """Jobs that are being submitted, or were interrupted then, oldest first."""
+        states = [JobState.RESERVED.value, JobState.SUBMITTING.value]
+        return self._jobs(and_(jobs.c.scope == self._scope, jobs.c.state.in_(states)))
+
     def jobs_named(self, names: Sequence[str]) -> list[Job]:
         """All jobs ever kept under these ids or stand-in labels, oldest first."""
         stand_in = literal("submission-").concat(func.substr(jobs.c.token, 1, 8))

@@ -71,7 +71,7 @@ def job_of(row: Mapping[str, Any], claims: Iterable[Claim]) -> Job:
         submit_line=tuple(details["submit_line"]),
         tasks=None if details["tasks"] is None else tuple(details["tasks"]),
         head=details["head"],
-        worktree=details["worktree"],
+        worktree=details.get("worktree", ""),
         commit=row["commit"],
         ref=row["ref"],
         note=row["note"],
