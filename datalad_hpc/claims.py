@@ -7,12 +7,14 @@ dataset's root; the root itself is the empty path, spelled ``.`` for people.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from datalad_hpc.globs import (
     Names,
     Pattern,
+    before_magic,
     covers,
     glob_pattern,
     has_magic,
@@ -22,6 +24,14 @@ from datalad_hpc.globs import (
     patterns_meet,
 )
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole
+
+_LAST = chr(sys.maxunicode)
+_FIRST_SURROGATE = 0xD800
+_AFTER_SURROGATES = "\ue000"
+"""UTF-8 has no characters between the two."""
+
+Span = tuple[str, str]
+"""First and last text, both included."""
 
 
 def claim_for(path: str, role: ClaimRole = ClaimRole.OUTPUT) -> Claim:
@@ -67,6 +77,44 @@ def collide(one: Claim, other: Claim) -> bool:
     ``[z-a]`` or a file called ``..``.
     """
     return any(patterns_meet(left, right) for left in _readings(one) for right in _readings(other))
+
+
+def stem_of(claim: Claim) -> str:
+    """What each path that a claim covers begins with, once a slash is put behind the path.
+
+    It is the claim's own text up to the first glob character. Without one it ends
+    in a slash, so that ``out`` and ``out1`` have nothing in common; that of the root
+    is empty. Two claims collide only if one's stem begins with the other's.
+    """
+    text = "".join(f"{name}/" for name in names_of(claim.path))
+    return before_magic(text) if claim.kind is ClaimKind.GLOB else text
+
+
+def spans_near(stems: Iterable[str]) -> list[Span] | None:
+    """Where the stems lie that begin with one of these, or that one of these begins with.
+
+    Returns
+    -------
+    list or None
+      Spans in the order of characters (which is that of UTF-8's bytes), sorted, none within
+      another. What ends a span may be near by its spelling only. ``None``: all stems are near.
+    """
+    wanted = {stem.rstrip(_LAST) for stem in stems}
+    if "" in wanted:
+        return None
+    beginnings = {stem[:length] for stem in wanted for length in range(len(stem))}
+    found: list[Span] = []
+    for first in sorted(wanted | beginnings):
+        last = _behind(first) if first in wanted else first
+        if not found or last > found[-1][1]:
+            found.append((first, last))
+    return found
+
+
+def _behind(stem: str) -> str:
+    """The least text of its length that is greater than all that begin with ``stem``."""
+    code = ord(stem[-1]) + 1
+    return stem[:-1] + (_AFTER_SURROGATES if code == _FIRST_SURROGATE else chr(code))
 
 
 class ClaimedPaths:

@@ -43,6 +43,11 @@ def has_magic(path: str) -> bool:
     return bool(_MAGIC.search(path))
 
 
+def before_magic(path: str) -> str:
+    """The text up to the first character that a glob gives a meaning to."""
+    return _MAGIC.split(path, maxsplit=1)[0]
+
+
 def split_glob(path: str) -> tuple[str, str]:
     """The leading part of a path without glob characters, and the rest (empty for no glob)."""
     parts = path.split("/")

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datalad_hpc.claims import ClaimedPaths, claim_for, collide, matches, reaches, shown
+from datalad_hpc.claims import (
+    ClaimedPaths,
+    claim_for,
+    collide,
+    matches,
+    reaches,
+    shown,
+    spans_near,
+    stem_of,
+)
 from datalad_hpc.globs import glob_pattern, has_magic, patterns_meet, split_glob
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole
 
@@ -202,6 +211,89 @@ def test_held_claims_answer_as_each_of_them_would(held: list[Claim], wanted: Cla
     holder = claimed.holder(wanted)
     in_the_way = [str(number) for number, claim in enumerate(held) if collide(claim, wanted)]
     assert (holder in in_the_way) if in_the_way else holder is None
+
+
+# Stems: what an index of claims is asked for
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [
+        ("out/x", "out/x/"),
+        ("out/", "out/"),
+        (".", ""),
+        ("out/*.txt", "out/"),
+        ("out/a?b/c", "out/a"),
+        ("a[1].txt", "a"),
+        ("a/**", "a/"),
+        ("**/x", ""),
+        ("slurm-12_*.out", "slurm-12_"),
+    ],
+)
+def test_the_stem_of_a_claim_ends_before_its_first_glob_character(path: str, stem: str) -> None:
+    assert stem_of(claim_for(path)) == stem
+
+
+def test_what_is_no_glob_is_its_stem_whatever_its_characters() -> None:
+    assert stem_of(Claim("a[1].txt", ClaimKind.FILE)) == "a[1].txt/"
+    assert stem_of(Claim("./a//*/", ClaimKind.FOLDER)) == "a/*/"
+
+
+ANY_CLAIM = st.builds(
+    Claim, st.text("ab/.*?[]!-", max_size=8), st.sampled_from(ClaimKind)
+)  # also such as no user's request makes
+TWO_CLAIMS = st.tuples(claim_strategy(), claim_strategy()) | st.tuples(ANY_CLAIM, ANY_CLAIM)
+
+
+def begins(one: str, other: str) -> bool:
+    """Whether one of two stems begins with the other."""
+    return one.startswith(other) or other.startswith(one)
+
+
+@settings(max_examples=800, deadline=None)
+@given(TWO_CLAIMS)
+def test_claims_collide_only_if_a_stem_begins_with_the_other(two: tuple[Claim, Claim]) -> None:
+    one, other = two
+    if collide(one, other):
+        assert begins(stem_of(one), stem_of(other))
+
+
+@settings(max_examples=200, deadline=None)
+@given(claim_strategy(), st.sampled_from(ALL_PATHS))
+def test_the_stem_begins_all_that_a_claim_covers(claim: Claim, path: str) -> None:
+    if matches(claim, path):
+        assert f"{path}/".startswith(stem_of(claim))
+
+
+STEMS = st.text("ab/0\x00.\ud7ff\ue000\U0010ffff", max_size=5)
+"""With the characters at both ends, and those around the ones that UTF-8 lacks."""
+
+
+def holds(spans: list[tuple[str, str]], stem: str) -> bool:
+    """Whether a stem is found, in the order of bytes that a database keeps."""
+    text = stem.encode()
+    return any(first.encode() <= text <= last.encode() for first, last in spans)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(STEMS, max_size=4), STEMS)
+def test_spans_hold_each_stem_that_begins_alike(wanted: list[str], held: str) -> None:
+    spans = spans_near(wanted)
+    near = any(begins(stem, held) for stem in wanted)
+    if spans is None:
+        assert any(not stem.strip("\U0010ffff") for stem in wanted)
+        return
+    assert not near or holds(spans, held)
+    # No more than what ends a span is found beside those.
+    if holds(spans, held) and "\U0010ffff" not in "".join(wanted):
+        assert near or held in [last for _first, last in spans]
+
+
+def test_spans_lie_in_order_and_not_within_each_other() -> None:
+    wanted = ["out/", *(f"out/{number}/" for number in range(100)), "ou", "z/"]
+    assert spans_near(wanted) == [("", ""), ("o", "o"), ("ou", "ov"), ("z", "z"), ("z/", "z0")]
+    assert spans_near(["", "a/"]) is None
+    assert spans_near([]) == []
 
 
 @given(claim_strategy(), st.sampled_from(ALL_PATHS))

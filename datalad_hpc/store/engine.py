@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from datalad_hpc.errors import BadRequest, StoreUnusable
+from datalad_hpc.store.migrations import migrate
 from datalad_hpc.store.tables import SCHEMA_VERSION, metadata
 
 COMPLAINTS = {
@@ -73,26 +74,28 @@ def _begin(connection: Connection) -> None:
 
 
 def prepare_schema(engine: Engine, url: str, timeout: float) -> None:
-    """Create the tables of a new store; refuse one that is newer than this program.
+    """Create the tables of a new store, migrate an older one, refuse one that is newer.
 
     Raises
     ------
     StoreUnusable
       The store is from a newer version, or cannot be read.
     """
-    if _version(engine, url, timeout) == SCHEMA_VERSION:
-        return
+    with in_plain_words(url, timeout), reading(engine) as connection:
+        if _version(connection, url) == SCHEMA_VERSION:
+            return
     with in_plain_words(url, timeout), engine.begin() as connection:
         # Another process may have done it while we waited for the lock.
-        found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if found == 0:
+        version = _version(connection, url)
+        if version == 0:
             metadata.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        else:
+            migrate(connection, version)
+        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _version(engine: Engine, url: str, timeout: float) -> int:
-    with in_plain_words(url, timeout), reading(engine) as connection:
-        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+def _version(connection: Connection, url: str) -> int:
+    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
     if version > SCHEMA_VERSION:
         raise StoreUnusable(
             f"The job store {url} was written by a newer version of datalad-hpc (layout "

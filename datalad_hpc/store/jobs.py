@@ -9,10 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
     Connection,
     Engine,
-    Select,
+    Executable,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -22,10 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from datalad_hpc.claims import ClaimedPaths, shown
-from datalad_hpc.errors import OutputsClaimed
 from datalad_hpc.job import (
-    OPEN_STATES,
     Claim,
     ClaimRole,
     Job,
@@ -35,7 +35,11 @@ from datalad_hpc.job import (
 )
 from datalad_hpc.store import rows
 from datalad_hpc.store.engine import in_plain_words, prepare_schema, reading, start_engine
+from datalad_hpc.store.held import is_open, refuse_claimed
 from datalad_hpc.store.tables import claims, jobs, tasks
+
+OF: BindParameter[int] = bindparam("of")
+"""The row of the job that a statement is about."""
 
 
 @contextlib.contextmanager
@@ -91,36 +95,13 @@ class Store:
         """
         with self._writing() as connection:
             if check:
-                self._refuse_claimed(connection, job.claims)
+                refuse_claimed(connection, self._scope, job.claims)
             row = rows.job_row(job, self._scope)
             inserted = connection.execute(insert(jobs).values(row)).inserted_primary_key
             assert inserted
             key = int(inserted[0])
             _insert_claims(connection, key, job.claims)
         return replace(job, key=key)
-
-    def _refuse_claimed(
-        self, connection: Connection, wanted: Iterable[Claim], *, but: int = 0
-    ) -> None:
-        held = ClaimedPaths(
-            (rows.claim_of(dict(row)), row["job_id"] or f"submission-{row['token'][:8]}")
-            for row in connection.execute(self._open_claims()).mappings()
-            if row["job"] != but
-        )
-        conflicts = [(claim, held.holder(claim)) for claim in wanted]
-        texts = [f"{shown(claim)} (job {holder})" for claim, holder in conflicts if holder]
-        if texts:
-            raise OutputsClaimed(
-                f"Open jobs hold these outputs: {', '.join(texts)}. Nothing was submitted; "
-                "finish or close those jobs first (`datalad finish`), or choose other outputs."
-            )
-
-    def _open_claims(self) -> Select[Any]:
-        return (
-            select(claims, jobs.c.job_id, jobs.c.token)
-            .join(jobs, jobs.c.key == claims.c.job)
-            .where(self._is_open())
-        )
 
     def claim_more(self, job: Job, more: Sequence[Claim]) -> Job:
         """Claim further outputs for a job that is open.
@@ -137,22 +118,22 @@ class Store:
         """
         new = [claim for claim in more if claim not in job.claims]
         with self._writing() as connection:
-            self._refuse_claimed(connection, new, but=job.key)
+            refuse_claimed(connection, self._scope, new, but=job.key)
             _insert_claims(connection, job.key, new)
         return replace(job, claims=(*job.claims, *new))
 
     def move(self, job: Job, state: JobState, *, note: str = "") -> None:
         """Put a job into another state; ``note`` says why, for later readers."""
         with self._writing() as connection:
-            _set(connection, job.key, state=state.value, note=note)
+            _put(connection, [job.key], state, note=note)
 
     def opened(self, job: Job, submission: Submission, log_claims: Sequence[Claim]) -> None:
         """The scheduler has the job: keep its id, and claim the log files by their true names."""
         with self._writing() as connection:
-            _set(
+            _put(
                 connection,
-                job.key,
-                state=JobState.OPEN.value,
+                [job.key],
+                JobState.OPEN,
                 job_id=submission.job_id,
                 cluster=submission.cluster,
                 submitted=(job.submitted or rows.now()).isoformat(),
@@ -165,7 +146,7 @@ class Store:
 
     def open_jobs(self) -> list[Job]:
         """All jobs that are neither finished nor given up, oldest first."""
-        return self._jobs(self._is_open())
+        return self._jobs(is_open(self._scope))
 
     def unsettled_jobs(self) -> list[Job]:
         """Jobs that are being submitted, or were interrupted then, oldest first."""
@@ -181,19 +162,20 @@ class Store:
         )
         return self._jobs(and_(jobs.c.scope == self._scope, named))
 
-    def _is_open(self) -> Any:
-        states = [state.value for state in OPEN_STATES]
-        return and_(jobs.c.scope == self._scope, jobs.c.state.in_(states))
-
-    def _jobs(self, condition: Any) -> list[Job]:
+    def _jobs(self, condition: ColumnElement[bool]) -> list[Job]:
         query = select(jobs).where(condition).order_by(jobs.c.key)
-        of_job: dict[int, list[Claim]] = defaultdict(list)
-        claimed = select(claims).join(jobs, jobs.c.key == claims.c.job).where(condition)
+        claimed = select(claims.c.job, claims.c.path, claims.c.kind, claims.c.role)
+        claimed = claimed.join(jobs, jobs.c.key == claims.c.job).where(condition)
         with self._reading() as connection:
-            found = list(connection.execute(query).mappings())
-            for row in connection.execute(claimed.order_by(claims.c.key)).mappings():
-                of_job[row["job"]].append(rows.claim_of(dict(row)))
-        return [rows.job_of(dict(row), of_job[row["key"]]) for row in found]
+            found = connection.execute(query).all()
+            held = connection.execute(claimed.order_by(claims.c.key)).all()
+        of_job: dict[int, list[Claim]] = defaultdict(list)
+        for job, path, kind, role in held:
+            of_job[job].append(rows.claim_of(path, kind, role))
+        # Thousands at once: a plain dictionary is far cheaper to ask than what SQLAlchemy offers.
+        names = jobs.c.keys()
+        plain = (dict(zip(names, row, strict=True)) for row in found)
+        return [rows.job_of(row, of_job[row["key"]]) for row in plain]
 
     # Finishing
 
@@ -212,21 +194,22 @@ class Store:
           The job's tasks as the scheduler reported them, likewise.
         """
         with self._writing() as connection:
-            for key, (commit, ref) in planned.items():
-                _set(connection, key, commit=commit, ref=ref)
-                _insert_tasks(connection, key, ended[key], commit)
+            plans = [
+                {"of": key, "commit": commit, "ref": ref} for key, (commit, ref) in planned.items()
+            ]
+            _for_each(connection, update(jobs).where(jobs.c.key == OF), plans)
+            _keep_tasks(connection, {key: (ended[key], plan[0]) for key, plan in planned.items()})
 
     def finished(self, keys: Iterable[int]) -> None:
         """Jobs whose planned commits are made are over, and hold no claims any more."""
         with self._writing() as connection:
-            for key in keys:
-                _set(connection, key, state=JobState.FINISHED.value)
+            _put(connection, keys, JobState.FINISHED)
 
     def closed(self, job: Job, ended: Sequence[TaskStatus], note: str) -> None:
         """A job is over without a commit, and holds no claims any more."""
         with self._writing() as connection:
-            _set(connection, job.key, state=JobState.CLOSED.value, note=note)
-            _insert_tasks(connection, job.key, ended, "")
+            _put(connection, [job.key], JobState.CLOSED, note=note)
+            _keep_tasks(connection, {job.key: (ended, "")})
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -239,20 +222,40 @@ class Store:
             yield connection
 
 
-def _set(connection: Connection, key: int, **values: Any) -> None:
-    connection.execute(update(jobs).where(jobs.c.key == key).values(**values))
+def _put(connection: Connection, keys: Iterable[int], state: JobState, **values: Any) -> None:
+    """Put jobs into a state; those that are over are found by no stem any more."""
+    changed = [{"of": key} for key in keys]
+    job = update(jobs).where(jobs.c.key == OF).values(state=state.value, **values)
+    held = update(claims).where(claims.c.job == OF)
+    if state.holds_claims:
+        # Should it have been over: near to all paths is never wrong.
+        held = held.where(claims.c.stem.is_(None)).values(stem="")
+    else:
+        held = held.where(claims.c.stem.is_not(None)).values(stem=None)
+    _for_each(connection, job, changed)
+    _for_each(connection, held, changed)
 
 
 def _insert_claims(connection: Connection, key: int, wanted: Iterable[Claim]) -> None:
-    values = [rows.claim_row(key, claim) for claim in wanted]
-    if values:
-        connection.execute(insert(claims), values)
+    _for_each(connection, insert(claims), [rows.claim_row(key, claim) for claim in wanted])
 
 
-def _insert_tasks(
-    connection: Connection, key: int, ended: Iterable[TaskStatus], commit: str
+def _keep_tasks(
+    connection: Connection, ended: Mapping[int, tuple[Iterable[TaskStatus], str]]
 ) -> None:
-    connection.execute(delete(tasks).where(tasks.c.job == key))
-    values = [rows.task_row(key, task, commit) for task in ended]
+    """Keep the tasks of jobs, with the commit of each job, in the place of what was kept."""
+    _for_each(connection, delete(tasks).where(tasks.c.job == OF), [{"of": key} for key in ended])
+    values = [
+        rows.task_row(key, task, commit)
+        for key, (of_job, commit) in ended.items()
+        for task in of_job
+    ]
+    _for_each(connection, insert(tasks), values)
+
+
+def _for_each(
+    connection: Connection, statement: Executable, values: Sequence[Mapping[str, Any]]
+) -> None:
+    """Run a statement once for each of many values, all of which the driver gets at once."""
     if values:
-        connection.execute(insert(tasks), values)
+        connection.execute(statement, values)

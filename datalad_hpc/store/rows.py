@@ -8,12 +8,17 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
+from datalad_hpc.claims import stem_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request, TaskStatus
 
 PLAIN_TASK = -1
 """Number under which the one task of a plain job is kept."""
 
-_REQUEST_COLUMNS = ("command", "folder", "message")
+_parse = json.JSONDecoder().raw_decode
+
+_STATES = {state.value: state for state in JobState}
+_KINDS = {kind.value: kind for kind in ClaimKind}
+_ROLES = {role.value: role for role in ClaimRole}
 
 
 def now() -> datetime:
@@ -56,22 +61,28 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
 
 def job_of(row: Mapping[str, Any], claims: Iterable[Claim]) -> Job:
     """The job that a row stands for."""
-    details = json.loads(row["details"])
+    more = _parse(row["details"])[0]
     return Job(
         key=row["key"],
         token=row["token"],
-        state=JobState(row["state"]),
+        state=_STATES[row["state"]],
         scheduler=row["scheduler"],
         cluster=row["cluster"],
         job_id=row["job_id"],
         created=datetime.fromisoformat(row["created"]),
         submitted=datetime.fromisoformat(row["submitted"]) if row["submitted"] else None,
-        request=_request_of(row, details["request"]),
-        script=details["script"],
-        submit_line=tuple(details["submit_line"]),
-        tasks=None if details["tasks"] is None else tuple(details["tasks"]),
-        head=details["head"],
-        worktree=details.get("worktree", ""),
+        request=Request(
+            command=row["command"],
+            folder=row["folder"],
+            inputs=tuple(_parse(row["inputs"])[0]),
+            message=row["message"],
+            **{name: _frozen(value) for name, value in more["request"].items()},
+        ),
+        script=more["script"],
+        submit_line=tuple(more["submit_line"]),
+        tasks=_frozen(more["tasks"]),
+        head=more["head"],
+        worktree=more.get("worktree", ""),
         commit=row["commit"],
         ref=row["ref"],
         note=row["note"],
@@ -79,12 +90,8 @@ def job_of(row: Mapping[str, Any], claims: Iterable[Claim]) -> Job:
     )
 
 
-def _request_of(row: Mapping[str, Any], rest: Mapping[str, Any]) -> Request:
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()
-    }
-    columns: dict[str, Any] = {name: row[name] for name in _REQUEST_COLUMNS}
-    return Request(**columns, inputs=tuple(json.loads(row["inputs"])), **values)
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def claim_row(job: int, claim: Claim) -> dict[str, Any]:
@@ -95,12 +102,18 @@ def claim_row(job: int, claim: Claim) -> dict[str, Any]:
         "kind": claim.kind.value,
         "role": claim.role.value,
         "task": None,
+        "stem": stem_of(claim),
     }
 
 
-def claim_of(row: Mapping[str, Any]) -> Claim:
-    """The claim that a row stands for."""
-    return Claim(row["path"], ClaimKind(row["kind"]), ClaimRole(row["role"]))
+def claim_of(path: str, kind: str, role: str = ClaimRole.OUTPUT.value) -> Claim:
+    """The claim that columns of its row stand for."""
+    return Claim(path, _KINDS[kind], _ROLES[role])
+
+
+def label_of(job_id: str, token: str) -> str:
+    """What :attr:`Job.label` is for columns of the job's row."""
+    return job_id or f"submission-{token[:8]}"
 
 
 def task_row(job: int, task: TaskStatus, commit: str) -> dict[str, Any]:

@@ -20,54 +20,9 @@ from datalad_hpc.job import Job
 from datalad_hpc.store import open_store, store_exists
 from datalad_hpc.store.tables import SCHEMA_VERSION
 from tests.helpers import wait_for
+from tests.store.helpers import PACKAGE, contend, file_of
 
 NewJob = Callable[..., Job]
-
-PACKAGE = str(Path(__file__).parent.parent.parent)
-
-CONTENDERS = """
-import os, sys
-from datetime import datetime, timezone
-from datalad_hpc.claims import claim_for
-from datalad_hpc.errors import OutputsClaimed
-from datalad_hpc.job import Job, JobState, Request
-from datalad_hpc.store import open_store
-
-url, paths = sys.argv[1], sys.argv[2:]
-waiting, go = os.pipe()
-children = []
-for number, path in enumerate(paths):
-    child = os.fork()
-    if child:
-        children.append(child)
-        continue
-    os.close(go)
-    os.read(waiting, 1)  # ends for all of them at once
-    job = Job(
-        0, f"token-{number}", JobState.RESERVED, "slurm", "", "", datetime.now(timezone.utc), None,
-        Request("sbatch x", "", (), (path,)), "", (), None, "", "", "", "", (claim_for(path),),
-    )
-    try:
-        with open_store(url, timeout=60) as store:
-            store.reserve(job)
-    except OutputsClaimed:
-        os._exit(3)
-    os._exit(0)
-os.close(go)
-codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-print(*codes)
-"""
-
-
-def contend(url: str, *paths: str) -> list[int]:
-    """Reserve the paths, each in a process of its own, at the same time."""
-    ended = subprocess.run(
-        [sys.executable, "-c", CONTENDERS, url, *paths],
-        env={**os.environ, "PYTHONPATH": PACKAGE},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return [int(code) for code in ended.stdout.split()]
 
 
 def test_of_many_who_want_a_path_exactly_one_gets_it(url: str) -> None:
@@ -120,10 +75,6 @@ def test_a_process_killed_in_the_middle_leaves_all_as_it_was(url: str, new_job: 
             store.reserve(new_job("out"))
         store.reserve(new_job("other"))
     assert not os.path.exists(file_of(url) + "-journal")
-
-
-def file_of(url: str) -> str:
-    return url.removeprefix("sqlite:///")
 
 
 def test_a_lock_that_is_held_too_long_is_told(url: str, new_job: NewJob) -> None:
