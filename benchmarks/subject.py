@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,11 @@ class Subject:
         """Where the copy is kept."""
         return self.root.with_name(f"{self.root.name}.git")
 
+    @property
+    def discarded(self) -> Path:
+        """Where former states lie until the end."""
+        return self.root.with_name(f"{self.root.name}.discarded")
+
     def seal(self) -> None:
         """Take the present state of ``.git`` as the one to come back to."""
         shutil.rmtree(self.aside, ignore_errors=True)
@@ -68,15 +74,25 @@ class Subject:
         with_facts:
           Whether to write the files that ``finish`` would write.
         """
-        _remove(self.root / ".git")
+        self._discard(self.root / ".git")
         shutil.copytree(self.aside, self.root / ".git", symlinks=True)
         for folder in (OUTPUTS, LOGS):
-            _remove(self.root / folder)
+            self._discard(self.root / folder)
             (self.root / folder).mkdir()
         self.write_outputs()
         self._write_logs(with_facts)
         # What was written must not be on its way to the disk while somebody is measured.
         os.sync()
+
+    def _discard(self, path: Path) -> None:
+        """Get a folder out of the way.
+
+        It is removed with everything else at the end: for minutes after thousands of files
+        were deleted ext4 is slow to create new ones, since it does not take their inodes yet.
+        """
+        if path.exists():
+            self.discarded.mkdir(exist_ok=True)
+            path.rename(self.discarded / secrets.token_hex(8))
 
     def write_outputs(self) -> None:
         """Write what the jobs should have made."""
@@ -141,11 +157,3 @@ def _contents(number: int, shape: Shape) -> Sequence[tuple[str, bytes]]:
     binary = [(f"{file}.dat", source.randbytes(FILE_SIZE)) for file in range(shape.binary)]
     text = [(f"{file}.txt", b"job %d file %d\n" % (number, file)) for file in range(shape.text)]
     return [*binary, *text]
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder, also where git-annex has made files and folders read-only."""
-    for folder, _, _ in os.walk(path):
-        os.chmod(folder, 0o755)
-    if path.exists():
-        shutil.rmtree(path)
