@@ -79,6 +79,7 @@ def _commit_batch(finish: Round, jobs: Sequence[Job], answers: Answers) -> Itera
     recorder = Recorder(finish.root, finish.wishes.layout, finish.wishes.jobs)
     ended = {key: status.tasks for key, status in statuses.items()}
     recorded = recorder.record(works, partial(finish.store.plan_commits, ended=ended))
+    finish.written.update(recorder.written)
     finish.store.finished(outcome.key for outcome in recorded if outcome.commit)
     for job, outcome in zip(jobs, recorded, strict=True):
         yield _outcome_result(finish, job, statuses[job.key], outcome)

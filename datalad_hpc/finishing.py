@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from datalad_hpc.commit import Repository
+from datalad_hpc.commit import (
+    Repository,
+    hooks_folder,
+    hooks_passed_over,
+    let_git_clean_up,
+)
 from datalad_hpc.completing import commit_jobs, complete_interrupted
 from datalad_hpc.deciding import decide
 from datalad_hpc.errors import BadRequest
@@ -45,6 +50,8 @@ def finish(this: Round) -> Iterator[Result]:
             else:
                 yield outcome
         yield from commit_jobs(this, ready, answers)
+    # Others need not wait for this.
+    yield from _look_after(this)
 
 
 def list_open(this: Round) -> Iterator[Result]:
@@ -64,6 +71,18 @@ def list_open(this: Round) -> Iterator[Result]:
         answer = answers.of(job)
         text = explain(answer) if answer else unknown_text(job, answers)
         yield job_result(ACTION, this.root, "ok", text, job, answer, open_job=True)
+
+
+def _look_after(this: Round) -> Iterator[Result]:
+    """Say which hooks had no part in new commits, and let Git clean up where there are some."""
+    for repository in this.written.values():
+        if hooks := hooks_passed_over(repository):
+            text = (
+                f"Hooks in {hooks_folder(repository)} that `datalad finish` does not run had no "
+                f"part in the new commits: {', '.join(hooks)}"
+            )
+            yield result(ACTION, this.root, "ok", text, hooks=list(hooks))
+        let_git_clean_up(repository)
 
 
 def _check(this: Round) -> None:

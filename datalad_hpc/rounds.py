@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from datalad_hpc.commit import Layout
+from datalad_hpc.commit import Layout, Repository
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.store import Store
@@ -52,6 +52,8 @@ class Round:
     store: Store
     scheduler_named: Callable[[str], Scheduler]
     wishes: Wishes
+    written: dict[Path, Repository] = field(default_factory=dict)
+    """Repositories that have got commits in this round, by their top."""
 
     @property
     def root(self) -> Path:

@@ -7,7 +7,20 @@ moved by compare-and-swap, and only then the index follows.
 """
 
 from datalad_hpc.commit.gathering import Work, own_branch
+from datalad_hpc.commit.hooks import hooks_folder, hooks_passed_over
 from datalad_hpc.commit.recording import Layout, Recorded, Recorder
 from datalad_hpc.commit.repository import Repository, tip_of
+from datalad_hpc.commit.upkeep import let_git_clean_up
 
-__all__ = ["Layout", "Recorded", "Recorder", "Repository", "Work", "own_branch", "tip_of"]
+__all__ = [
+    "Layout",
+    "Recorded",
+    "Recorder",
+    "Repository",
+    "Work",
+    "hooks_folder",
+    "hooks_passed_over",
+    "let_git_clean_up",
+    "own_branch",
+    "tip_of",
+]

@@ -14,9 +14,9 @@ from datalad_hpc.commit.branches import refuse_taken_branches, withdraw, withdra
 from datalad_hpc.commit.checkout import Checkout, Entries, catch_up
 from datalad_hpc.commit.gathering import Gathered, Work, gathered
 from datalad_hpc.commit.repository import Repository
+from datalad_hpc.commit.stream import NewCommit
 from datalad_hpc.commit.trees import SUBDATASET, Entry
 from datalad_hpc.commit.writing import (
-    NewCommit,
     contains,
     forget_scratch,
     identities,
@@ -61,6 +61,8 @@ class Recorder:
     root: Path
     layout: Layout = Layout.LINEAR
     jobs: int | None = None
+    written: dict[Path, Repository] = field(default_factory=dict)
+    """Repositories that have got commits, by their top."""
     _links: dict[int, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """New commits of subdatasets, by job and by the subdataset's top."""
     _merged: dict[str, str] = field(default_factory=dict)
@@ -154,6 +156,7 @@ class Recorder:
                     before_move(_planned(works, written, moves))
                 if self._publish(checkout, works, moves, clean=clean):
                     self._remember(checkout, works, written)
+                    self.written[checkout.repository.path] = checkout.repository
                     undo.pop_all()
                     return
                 checkout.repository = checkout.repository.refreshed()

@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from datalad_hpc import process
+from datalad_hpc.commit.settings import ASKED, Settings
 from datalad_hpc.errors import CommitFailed, ProcessFailed
 
 ADJUSTED = "refs/heads/adjusted/"
@@ -22,6 +24,13 @@ _FOREIGN = (
     "GIT_PREFIX",
 )
 """Variables that point Git elsewhere, as set where we are called from a hook."""
+
+_KEEPS_MONITOR = ("update-index",)
+"""Commands that write an index, and with it what a file system monitor has told Git.
+
+Any other command would ask the monitor for nothing. Were it switched off here as
+well, the user's next ``git status`` would look at every file of the work tree.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,11 @@ class Repository:
         """The id that Git gives to an object of this kind and content."""
         header = f"{kind} {len(content)}\0".encode()
         return hashlib.new(self.object_format, header + content, usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the user has told Git and what we have to heed."""
+        return Settings.parse(self.asks("config", "--null", "--get-regexp", ASKED).output)
 
     def refreshed(self) -> Repository:
         """The same, asked again."""
@@ -170,8 +184,11 @@ def _git(
 
 
 def _argv(*arguments: str) -> Sequence[str]:
-    # A file system monitor or an automatic clean-up would cost more than our own work.
-    return ("git", "-c", "gc.auto=0", "-c", "core.fsmonitor=false", *arguments)
+    # An automatic clean-up would cost more than our own work, and comes once at the end.
+    options = ["-c", "gc.auto=0"]
+    if arguments[0] not in _KEEPS_MONITOR:
+        options += ["-c", "core.fsmonitor=false"]
+    return ("git", *options, *arguments)
 
 
 def _clean(index: Path | None = None) -> dict[str, str]:

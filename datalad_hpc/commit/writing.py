@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from datalad_hpc.commit.repository import Repository
-from datalad_hpc.commit.trees import Entry
+from datalad_hpc.commit.signing import SIGNS, write_signed
+from datalad_hpc.commit.stream import FAST_IMPORT, SCRATCH_REF, NewCommit, stream_of_commits
 from datalad_hpc.errors import CommitFailed
-
-SCRATCH_REF = "refs/worktree/datalad-hpc/finish"
-"""Keeps new commits alive until a branch has them, and goes in the same step.
-
-What is below ``refs/worktree`` each worktree has for itself (git-worktree(1)).
-"""
-
-
-@dataclass(frozen=True)
-class NewCommit:
-    """A commit to be written: what it changes against its first parent."""
-
-    message: str
-    entries: Mapping[str, Entry | None]
-    parents: Sequence[str] = field(default_factory=tuple)
-    """Commits, or ``:N`` for the N-th new commit of the same call, counted from 1."""
 
 
 def write_commits(repository: Repository, commits: Sequence[NewCommit]) -> list[str]:
@@ -38,16 +22,14 @@ def write_commits(repository: Repository, commits: Sequence[NewCommit]) -> list[
     Raises
     ------
     CommitFailed
-      Git refused them, or the user has no name or e-mail address configured.
+      Git refused them, could not sign them though it is to, or the user has no
+      name or e-mail address configured.
     """
     author, committer = identities(repository)
-    stream: list[bytes] = []
-    for number, commit in enumerate(commits, start=1):
-        stream += _commit_lines(number, commit, author, committer)
-    stream += [b"get-mark :%d\n" % number for number in range(1, len(commits) + 1)]
-    stream.append(b"done\n")
-    arguments = ("fast-import", "--quiet", "--done", "--force", "--date-format=raw")
-    return repository.git(*arguments, stdin=b"".join(stream)).text.split()
+    if repository.settings.is_on(SIGNS):
+        return write_signed(repository, commits, author, committer)
+    stream = stream_of_commits(commits, author, committer)
+    return repository.git(*FAST_IMPORT, stdin=stream).text.split()
 
 
 def identities(repository: Repository) -> tuple[bytes, bytes]:
@@ -58,7 +40,15 @@ def identities(repository: Repository) -> tuple[bytes, bytes]:
     CommitFailed
       The user has no name or e-mail address configured.
     """
-    return _identity(repository, "AUTHOR"), _identity(repository, "COMMITTER")
+    committer = _identity(repository, "COMMITTER")
+    told_apart = _are_told_apart(repository)
+    return _identity(repository, "AUTHOR") if told_apart else committer, committer
+
+
+def _are_told_apart(repository: Repository) -> bool:
+    """Whether author and committer may differ; if not, Git need not be asked twice."""
+    named = any(name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) for name in os.environ)
+    return named or any(map(repository.settings.has_any, ("author", "committer")))
 
 
 def _identity(repository: Repository, role: str) -> bytes:
@@ -69,33 +59,6 @@ def _identity(repository: Repository, role: str) -> bytes:
             "user.name` and `user.email` and run `datalad finish` again; no output was lost"
         )
     return ended.output.strip()
-
-
-def _commit_lines(
-    number: int, commit: NewCommit, author: bytes, committer: bytes
-) -> Iterator[bytes]:
-    message = os.fsencode(commit.message)
-    # Without "from" a commit continues the one before, whose tree need not be read again.
-    continues = number > 1 and list(commit.parents) == [f":{number - 1}"]
-    if not continues:
-        yield b"reset %s\n" % SCRATCH_REF.encode()
-    yield b"commit %s\nmark :%d\n" % (SCRATCH_REF.encode(), number)
-    yield b"author %s\ncommitter %s\n" % (author, committer)
-    yield b"data %d\n%s\n" % (len(message), message)
-    for position, parent in enumerate(() if continues else commit.parents):
-        yield b"%s %s\n" % (b"merge" if position else b"from", parent.encode())
-    for path, entry in commit.entries.items():
-        yield _change_line(path, entry)
-    yield b"\n"
-
-
-def _change_line(path: str, entry: Entry | None) -> bytes:
-    quoted = os.fsencode(path)
-    for char, escape in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
-        quoted = quoted.replace(char, escape)
-    if entry is None:
-        return b'D "%s"\n' % quoted
-    return b'M %s %s "%s"\n' % (entry.mode.encode(), entry.oid.encode(), quoted)
 
 
 def move_refs(repository: Repository, moves: Mapping[str, tuple[str, str]], reason: str) -> bool:
@@ -120,7 +83,7 @@ def move_refs(repository: Repository, moves: Mapping[str, tuple[str, str]], reas
     """
     nothing = "0" * len(repository.empty_tree)
     lines = [f"update {ref}\0{new}\0{old or nothing}\0" for ref, (new, old) in moves.items()]
-    arguments = ("update-ref", "-m", reason, "--create-reflog", "-z", "--stdin")
+    arguments = ("update-ref", "-m", reason, "-z", "--stdin")
     stdin = os.fsencode("".join([*lines, f"delete {SCRATCH_REF}\0\0"]))
     try:
         repository.git(*arguments, stdin=stdin)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commit import Layout, Recorder
+from datalad_hpc.commit import Layout, Recorder, hooks_passed_over, let_git_clean_up
 from tests.commit.helpers import changed, commit, git, record, status, work, write
 
 WRAPPER = """\
@@ -64,6 +64,25 @@ def test_as_many_programs_for_twenty_jobs_as_for_one(
     assert 5 < counts[0] < 60
     assert counts[0] == counts[1]
     assert status(top) == ""
+
+
+@pytest.mark.parametrize("kind", ["root", "nested"])
+def test_settings_are_asked_for_once(
+    kind: str, asked: Path, request: pytest.FixtureRequest
+) -> None:
+    """Signing, hooks and clean-up cost one question in each repository with outputs."""
+    top: Path = request.getfixturevalue(kind)
+    outputs = ["out/a", "one/out/a"] if kind == "nested" else ["out/a"]
+    write(top, dict.fromkeys(outputs, "x"))
+    recorder = Recorder(top)
+    recorder.record([work(1, *outputs)], lambda _planned: None)
+    for repository in recorder.written.values():
+        assert hooks_passed_over(repository) == ()
+        let_git_clean_up(repository)
+    commands = [set(command) for command in _commands(asked)]
+    assert sum({"config", "--get-regexp", "--null"} <= words for words in commands) == len(outputs)
+    assert sum("var" in words for words in commands) == 2 * len(outputs)
+    assert not any("maintenance" in words for words in commands), "maintenance.auto is false here"
 
 
 def test_the_rest_of_the_work_tree_is_not_looked_at(plain: Path) -> None:

@@ -169,7 +169,7 @@ def test_language_and_configuration_of_the_user(
 ) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     for setting in ("core.quotePath=true", "diff.noprefix=true", "status.short=true",
-                    "diff.renames=copies", "core.abbrev=5", "commit.gpgSign=true",
+                    "diff.renames=copies", "core.abbrev=5",
                     "user.useConfigOnly=true", "color.ui=always"):  # fmt: skip
         git(root, "config", *setting.split("="))
     write(root, {"out/ümläut\n": "x"})
