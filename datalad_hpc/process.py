@@ -99,12 +99,21 @@ Talk = contextlib.AbstractContextManager["Conversation"]
 
 @contextlib.contextmanager
 def talking(
-    argv: Sequence[str], *, folder: str | Path, environment: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    folder: str | Path,
+    environment: Mapping[str, str] | None = None,
+    errors: IO[bytes] | None = None,
 ) -> Iterator[Conversation]:
     """A program that answers requests one by one for as long as the context lasts.
 
-    Its standard error is ours: DataLad's own runners do the same, and a pipe
-    that nobody reads would block it.
+    Parameters
+    ----------
+    argv, folder, environment:
+      As in :func:`run`.
+    errors:
+      A file for its standard error, which is ours otherwise: DataLad's own
+      runners do the same, and a pipe that nobody reads would block it.
 
     Raises
     ------
@@ -120,13 +129,14 @@ def talking(
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=errors,
         )
     assert process.stdin
     assert process.stdout
     try:
         with process:
             try:
-                yield Conversation(process.stdin, process.stdout)
+                yield Conversation(process.stdin, process.stdout, process)
                 process.stdin.close()
             except BaseException:
                 process.kill()
@@ -143,6 +153,12 @@ class Conversation:
 
     stdin: IO[bytes]
     stdout: IO[bytes]
+    _process: subprocess.Popen[bytes]
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code as in :class:`Ended`; none before the end of the context."""
+        return self._process.returncode
 
 
 def detach(

@@ -41,7 +41,8 @@ jobs_option = Parameter(
     args=("-J", "--jobs"),
     metavar="NJOBS",
     constraints=EnsureNone() | (EnsureInt() & EnsureRange(min=1)),
-    doc="how many files are transferred or hashed at the same time.",
+    doc="""how many files are transferred or hashed at the same time. By default
+    up to 4 git-annex processes hash the outputs where there are many.""",
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from datalad_hpc.commit.checkout import Checkout
 from datalad_hpc.commit.gathering import Gathered, Work
@@ -61,11 +61,13 @@ def withdraw(found: Gathered, works: Sequence[Work]) -> None:
             checkout.withdraw(checkout.entries.get(work.key, {}))
 
 
-def withdraw_committed(found: Gathered, works: Sequence[Work], jobs: int | None) -> None:
+def withdraw_committed(
+    found: Gathered, works: Sequence[Work], jobs: int | None, hashed: Callable[[], None]
+) -> None:
     """The same after an interruption, for what the branches hold exactly as it is here."""
     good = found.good(works)
     for checkout in found.checkouts:
-        checkout.hash_all([work.key for work in good], jobs)
+        checkout.hash_all([work.key for work in good], jobs, hashed)
         commits = existing(checkout.repository, [work.branch for work in good])
         for work in good:
             if work.branch in commits:

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from datalad_hpc.claims import matches, reaches
-from datalad_hpc.commit.adding import Locking
+from datalad_hpc.commit.annexing import Locking
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import LINK, SUBDATASET, Entry, TreeReader
 from datalad_hpc.job import Claim
@@ -31,6 +31,8 @@ class Changes:
     """Files that the tip has and the job deleted."""
     removed: dict[str, str] = field(default_factory=dict)
     """Links to content that is not here, taken away before the job: path to target."""
+    size: int = 0
+    """Bytes of the files to be hashed."""
     special: set[str] = field(default_factory=set)
     """Sockets, pipes and devices, which Git cannot hold."""
     problems: set[str] = field(default_factory=set)
@@ -73,13 +75,14 @@ class ChangeFinder:
         changes = Changes()
         for item in found:
             if item.status is not None:
-                self._sort_in(item.place.path, item.status.st_mode, changes)
+                self._sort_in(item.place.path, item.status, changes)
         for place, entry in self._tracked(claims):
             if place.path not in changes.present and entry.mode != SUBDATASET:
                 self._sort_missing(place.path, entry, changes)
         return changes
 
-    def _sort_in(self, path: str, mode: int, changes: Changes) -> None:
+    def _sort_in(self, path: str, status: os.stat_result, changes: Changes) -> None:
+        mode = status.st_mode
         obstacle = self._obstacle(os.path.dirname(path))
         if obstacle:
             changes.problems.add(obstacle)
@@ -88,6 +91,7 @@ class ChangeFinder:
         else:
             entry = self._tree.entry(path)
             changes.present[path] = self._differs(path, mode, entry)
+            changes.size += status.st_size if changes.present[path] else 0
             if self._tree.is_pointer(entry):
                 changes.locking[path] = Locking.UNLOCKED
             elif entry and entry.mode == LINK:

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from datalad_hpc.claims import matches
-from datalad_hpc.commit.adding import Locking, add, mend_modes
+from datalad_hpc.commit.adding import add_to_git, mend_modes
+from datalad_hpc.commit.annexing import AnnexAdder, Locking, processes_for
 from datalad_hpc.commit.changes import ChangeFinder, Changes, Found
 from datalad_hpc.commit.index import differences, enter, index_lock, remove_stale_lock
 from datalad_hpc.commit.repository import Repository
@@ -59,8 +60,20 @@ class Checkout:
         self.changes[key] = finder.changes(claims, found)
         return self.changes[key]
 
-    def hash_all(self, keys: Iterable[int], jobs: int | None) -> dict[int, str]:
-        """Hash the changed files of jobs; returns a reason for each job that failed."""
+    def hash_all(
+        self, keys: Iterable[int], jobs: int | None, hashed: Callable[[], None]
+    ) -> dict[int, str]:
+        """Hash the changed files of jobs; returns a reason for each job that failed.
+
+        Parameters
+        ----------
+        keys:
+          Numbers of the jobs' rows.
+        jobs:
+          How many files are hashed at once, if the user cares.
+        hashed:
+          Called after each file, from any thread.
+        """
         chosen = {key: self.changes[key] for key in keys}
         owner = {
             path: key
@@ -70,14 +83,39 @@ class Checkout:
         if not owner:
             return {}
         before = differences(self.repository, self.scratch.path)
-        failures: dict[str, str] = {}
-        for locking in Locking:
-            files = [path for changes in chosen.values() for path in changes.to_hash(locking)]
-            failures |= add(self.repository, self.scratch.path, files, locking, jobs)
+        failures = self._hash(list(chosen.values()), jobs, hashed)
         gone = {path: None for changes in chosen.values() for path in changes.gone}
         enter(self.repository, gone, self.scratch.path)
         self._sort_entries(owner, before)
         return {owner[path]: f"{path}: {why}" for path, why in failures.items()}
+
+    def _hash(
+        self, chosen: Sequence[Changes], jobs: int | None, hashed: Callable[[], None]
+    ) -> dict[str, str]:
+        if not self.repository.is_annex:
+            files = [path for changes in chosen for path in changes.to_hash()]
+            return add_to_git(self.repository, self.scratch.path, files)
+        failures: dict[str, str] = {}
+        for locking in Locking:
+            files = [path for changes in chosen for path in changes.to_hash(locking)]
+            number = processes_for(len(files), sum(changes.size for changes in chosen), jobs)
+            spares = self.scratch.spares(number - 1)
+            before = differences(self.repository, self.scratch.path) if spares else {}
+            adder = AnnexAdder(self.repository, locking, hashed)
+            failures |= adder.add([self.scratch.path, *spares], files)
+            for spare in spares:
+                self._absorb(spare, before)
+        return failures
+
+    def _absorb(self, spare: Path, before: Entries) -> None:
+        """Take over what one of several git-annex processes has entered in its own index."""
+        after = differences(self.repository, spare)
+        changed = {
+            path: after[path] if path in after else self.tree.entry(path)
+            for path in {*before, *after}
+            if path not in before or path not in after or before[path] != after[path]
+        }
+        enter(self.repository, changed, self.scratch.path)
 
     def _sort_entries(self, owner: Mapping[str, int], before: Entries) -> None:
         after = differences(self.repository, self.scratch.path)

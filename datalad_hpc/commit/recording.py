@@ -61,6 +61,8 @@ class Recorder:
     root: Path
     layout: Layout = Layout.LINEAR
     jobs: int | None = None
+    hashed: Callable[[], None] = lambda: None
+    """Called after each file that was hashed, from any thread."""
     written: dict[Path, Repository] = field(default_factory=dict)
     """Repositories that have got commits, by their top."""
     _links: dict[int, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
@@ -111,7 +113,7 @@ class Recorder:
                 if self.layout is not Layout.BRANCHES:
                     catch_up(checkout, [work.claims for work in works], names)
             if self.layout is Layout.BRANCHES:
-                withdraw_committed(found, works, self.jobs)
+                withdraw_committed(found, works, self.jobs, self.hashed)
 
     def _hash(self, checkout: Checkout, works: Sequence[Work], found: Gathered) -> None:
         good = [work.key for work in found.good(works)]
@@ -119,7 +121,7 @@ class Recorder:
         with _refusing(found, checkout, keys):
             # git-annex commits as well while it hashes, and says it less clearly.
             identities(checkout.repository)
-            found.problems.update(checkout.hash_all(keys, self.jobs))
+            found.problems.update(checkout.hash_all(keys, self.jobs, self.hashed))
 
     def _commit_or_refuse(
         self,

@@ -60,13 +60,17 @@ class ScratchIndex:
         enter(self._repository, entries, path)
         return path
 
-    def _copy(self) -> Path:
+    def spares(self, number: int) -> list[Path]:
+        """Copies of the copy as it is, for those who are to write at the same time."""
+        return [self._copy(self.path) for _ in range(number)]
+
+    def _copy(self, of: Path | None = None) -> Path:
         folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._repository.scratch_dir)
         path = Path(self._folders.enter_context(folder)) / "index"
         with contextlib.suppress(FileNotFoundError):
             # With its time: Git tells by it which files may have changed right after
             # the index was written (see racy-git in Git's documentation).
-            shutil.copy2(index_of(self._repository), path)
+            shutil.copy2(of or index_of(self._repository), path)
         return path
 
 

@@ -106,10 +106,3 @@ def test_five_hundred_small_files(text_root: Path) -> None:
     assert sum(len(outcome.files) for outcome in recorded) == 500
     assert changed(text_root) == sorted(name for name in files if name.startswith("out/6/"))
     assert status(text_root) == ""
-
-
-def test_several_files_at_once(root: Path) -> None:
-    write(root, {f"out/{number}": f"{number}" for number in range(40)})
-    (outcome,) = Recorder(root, jobs=2).record([work(1, "out/")], lambda _planned: None)
-    assert len(outcome.files) == 40
-    assert status(root) == ""

@@ -10,7 +10,8 @@ import pytest
 
 from datalad_hpc import process
 from datalad_hpc.commit import Recorder, Repository, recording
-from datalad_hpc.commit.adding import Locking, add
+from datalad_hpc.commit.adding import add_to_git
+from datalad_hpc.commit.annexing import AnnexAdder, Locking
 from datalad_hpc.errors import CommitFailed
 from tests.commit.helpers import (
     assert_sound,
@@ -109,7 +110,11 @@ def test_file_that_goes_while_others_are_hashed(
     write(top, {"a": "1", "b\n": "2", "d": "4"})
     repository = Repository.find(top)
     files = ["a", "b\n", "c", "d"]
-    failures = add(repository, tmp_path / "index", files, Locking.AS_CONFIGURED, None)
+    index = tmp_path / "index"
+    if repository.is_annex:
+        failures = AnnexAdder(repository, Locking.AS_CONFIGURED, lambda: None).add([index], files)
+    else:
+        failures = add_to_git(repository, index, files)
     assert list(failures) == ["c"]
     environment = {**os.environ, "GIT_INDEX_FILE": str(tmp_path / "index")}
     listed = process.run(["git", "ls-files", "-z"], folder=top, environment=environment)
