@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from datalad_hpc.claims import matches, shown
 from datalad_hpc.commit import Layout, Recorded, Recorder, Work, own_branch
+from datalad_hpc.deciding import Ready
 from datalad_hpc.facts import facts_path_of, facts_text
 from datalad_hpc.job import ClaimRole, Job, JobStatus
+from datalad_hpc.located import Listing
 from datalad_hpc.polling import Answers
+from datalad_hpc.progress import showing
 from datalad_hpc.record import commit_message, state_word
 from datalad_hpc.results import Result, job_result
 from datalad_hpc.rounds import ACTION, Round
 
-BATCH = 200
-"""Jobs that are hashed and committed together; results come out after each batch."""
+BATCH_JOBS = 500
+BATCH_FILES = 2_000
+BATCH_BYTES = 4 * 2**30
+"""What ends a batch of jobs, which are hashed and committed together before their results come out.
+
+Each takes some seconds: less would be lost in what a batch costs by itself, and
+whoever waits for more sees nothing happen.
+"""
 
 TRUE = ("yes", "true", "on", "1")
 
@@ -51,55 +60,65 @@ def _layout_of(job: Job) -> Layout:
     return Layout.BRANCHES if job.ref == own_branch(job.label) else Layout.LINEAR
 
 
-def commit_jobs(finish: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result]:
-    """Commit the outputs of jobs, in batches.
+def commit_jobs(
+    finish: Round, decided: Iterable[Result | Ready], answers: Answers
+) -> Iterator[Result]:
+    """Commit the outputs of jobs in batches, as they are found to be ready.
+
+    Parameters
+    ----------
+    decided:
+      Jobs that can be committed, and results of all others.
 
     Yields
     ------
     dict
-      One result per job, after its batch was committed.
+      The results of others at once, those of jobs after their batch was committed.
 
     Raises
     ------
     CommitFailed
       Git could not go on; the jobs without a result are still open.
     """
-    # A merge takes all jobs at once.
-    size = len(jobs) if finish.wishes.layout is Layout.OCTOPUS else BATCH
-    for start in range(0, len(jobs), size or 1):
-        yield from _commit_batch(finish, jobs[start : start + size], answers)
+    batch: list[Ready] = []
+    for outcome in decided:
+        if not isinstance(outcome, Ready):
+            yield outcome
+            continue
+        batch.append(outcome)
+        # A merge takes all jobs at once.
+        if finish.wishes.layout is not Layout.OCTOPUS and _is_full(batch):
+            yield from _commit_batch(finish, batch, answers)
+            batch = []
+    if batch:
+        yield from _commit_batch(finish, batch, answers)
 
 
-def _commit_batch(finish: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result]:
-    statuses = {job.key: answers.statuses[job.key] for job in jobs}
-    jobs = [_with_more_outputs(finish, job) for job in jobs]
-    for job in jobs:
-        _write_facts(finish, job, statuses[job.key])
-    works = [_work(finish, job, statuses[job.key]) for job in jobs]
-    recorder = Recorder(finish.root, finish.wishes.layout, finish.wishes.jobs)
+def _is_full(batch: Sequence[Ready]) -> bool:
+    return (
+        len(batch) >= BATCH_JOBS
+        or sum(ready.listing.number for ready in batch) >= BATCH_FILES
+        or sum(ready.listing.size for ready in batch) >= BATCH_BYTES
+    )
+
+
+def _commit_batch(finish: Round, batch: Sequence[Ready], answers: Answers) -> Iterator[Result]:
+    statuses = {ready.job.key: answers.statuses[ready.job.key] for ready in batch}
+    for ready in batch:
+        _write_facts(finish, ready, statuses[ready.job.key])
+    works = [_work(finish, ready.job, statuses[ready.job.key], ready.listing) for ready in batch]
     ended = {key: status.tasks for key, status in statuses.items()}
-    recorded = recorder.record(works, partial(finish.store.plan_commits, ended=ended))
+    with showing("Hashing outputs", " Files", sum(ready.listing.number for ready in batch)) as step:
+        recorder = Recorder(finish.root, finish.wishes.layout, finish.wishes.jobs, step)
+        recorded = recorder.record(works, partial(finish.store.plan_commits, ended=ended))
     finish.written.update(recorder.written)
     finish.store.finished(outcome.key for outcome in recorded if outcome.commit)
-    for job, outcome in zip(jobs, recorded, strict=True):
-        yield _outcome_result(finish, job, statuses[job.key], outcome)
+    for ready, outcome in zip(batch, recorded, strict=True):
+        yield _outcome_result(finish, ready.job, statuses[ready.job.key], outcome)
 
 
-def _with_more_outputs(finish: Round, job: Job) -> Job:
-    """The job with the outputs that were named at finish.
-
-    Raises
-    ------
-    BadRequest
-      One of them cannot be an output, or is reserved by another open job.
-    """
-    if not finish.wishes.outputs:
-        return job
-    more = [finish.workplace.claim(path) for path in finish.wishes.outputs]
-    return finish.store.claim_more(job, more)
-
-
-def _write_facts(finish: Round, job: Job, status: JobStatus) -> None:
+def _write_facts(finish: Round, ready: Ready, status: JobStatus) -> None:
+    job = ready.job
     wanted = finish.workplace.setting("datalad.hpc.record-identity").lower() in TRUE
     text = facts_text(job, status, str(finish.root), with_identity=wanted)
     path = finish.root / facts_path_of(job)
@@ -107,9 +126,12 @@ def _write_facts(finish: Round, job: Job, status: JobStatus) -> None:
     half = finish.workplace.scratch_dir / "facts.json"
     half.write_bytes(os.fsencode(text))
     os.replace(half, path)
+    ready.listing.enter(ready.locator.place(facts_path_of(job)), os.lstat(path))
 
 
-def _work(finish: Round, job: Job, status: JobStatus | None) -> Work:
+def _work(
+    finish: Round, job: Job, status: JobStatus | None, listing: Listing | None = None
+) -> Work:
     def message(files: Sequence[str]) -> str:
         assert status
         return commit_message(
@@ -121,7 +143,7 @@ def _work(finish: Round, job: Job, status: JobStatus | None) -> Work:
             finish_message=finish.wishes.message,
         )
 
-    return Work(job.key, job.label, job.claims, message)
+    return Work(job.key, job.label, job.claims, message, listing)
 
 
 def _recorded_outputs(job: Job, files: Sequence[str]) -> Sequence[str]:

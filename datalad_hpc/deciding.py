@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from datalad_hpc import staging
@@ -10,7 +11,7 @@ from datalad_hpc.claims import shown
 from datalad_hpc.commit import preparing
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, TaskStatus
-from datalad_hpc.located import Locator
+from datalad_hpc.located import Listing, Locator
 from datalad_hpc.polling import NOT_TOLD, Answers, is_forgotten, unknown_text
 from datalad_hpc.results import Result, explain, job_result
 from datalad_hpc.rounds import ACTION, Round
@@ -20,14 +21,29 @@ lgr = logging.getLogger("datalad.hpc.deciding")
 WAY_OUT = "close it with --close-failed-jobs, or commit what it left with --commit-failed-jobs"
 
 
-def decide(finish: Round, job: Job, answers: Answers) -> Result | None:
+@dataclass(frozen=True)
+class Ready:
+    """A job that can be committed."""
+
+    job: Job
+    listing: Listing
+    """What there is below its claims."""
+    locator: Locator
+    """Found it."""
+
+
+def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Result | Ready:
     """Decide about one job.
+
+    Parameters
+    ----------
+    locator:
+      Finds the job's files; one for all jobs remembers what it has seen.
 
     Returns
     -------
-    dict or None
-      A result for a job that stays open or was closed, ``None`` for one that
-      can be committed.
+    dict or Ready
+      A result for a job that stays open or was closed.
     """
     if job.worktree != finish.workplace.worktree:
         return _elsewhere(finish, job)
@@ -37,14 +53,16 @@ def decide(finish: Round, job: Job, answers: Answers) -> Result | None:
     if answer.phase is Phase.LIVE:
         text = f"Job {job.label} is not over: {explain(answer)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer)
+    job = _with_more_outputs(finish, job)
     try:
         _fetch(finish, job)
-        problem = _problem(finish, job, answer)
+        listing = locator.listing(job.claims)
     except (HpcError, OSError) as error:
         text = f"Job {job.label} stays open: {error}"
         return job_result(ACTION, finish.root, "error", text, job, answer)
+    problem = _problem(finish, job, answer, listing)
     if not problem or finish.wishes.commit_failed:
-        return None
+        return Ready(job, listing, locator)
     if finish.wishes.close_failed:
         return _close(finish, job, answer, problem)
     status = "impossible" if answer.phase is Phase.FAILED else "error"
@@ -81,6 +99,20 @@ def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
     return job_result(ACTION, finish.root, "impossible", unknown_text(job, answers), job)
 
 
+def _with_more_outputs(finish: Round, job: Job) -> Job:
+    """The job with the outputs that were named at finish.
+
+    Raises
+    ------
+    BadRequest
+      One of them cannot be an output, or is reserved by another open job.
+    """
+    if not finish.wishes.outputs:
+        return job
+    more = [finish.workplace.claim(path) for path in finish.wishes.outputs]
+    return finish.store.claim_more(job, more)
+
+
 def _fetch(finish: Round, job: Job) -> None:
     """Outputs of a job that ran elsewhere come to their place."""
     if job.request.alternative:
@@ -88,10 +120,10 @@ def _fetch(finish: Round, job: Job) -> None:
         staging.bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
 
 
-def _problem(finish: Round, job: Job, answer: JobStatus) -> str:
+def _problem(finish: Round, job: Job, answer: JobStatus, listing: Listing) -> str:
     if answer.phase is Phase.FAILED:
         return f"Job {job.label} did not succeed: {explain(answer)}"
-    missing = _missing(finish.root, job)
+    missing = [shown(claim) for claim in listing.empty if claim.role is ClaimRole.OUTPUT]
     if not missing:
         return ""
     text = f"Job {job.label} completed, but did not produce {', '.join(missing)}"
@@ -99,15 +131,6 @@ def _problem(finish: Round, job: Job, answer: JobStatus) -> str:
         return text
     lgr.warning("%s", text)
     return ""
-
-
-def _missing(root: Path, job: Job) -> list[str]:
-    locator = Locator(root)
-    return [
-        shown(claim)
-        for claim in job.claims
-        if claim.role is ClaimRole.OUTPUT and not any(status for _, status in locator.files(claim))
-    ]
 
 
 def _close(finish: Round, job: Job, answer: JobStatus | None, problem: str) -> Result:

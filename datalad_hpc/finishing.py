@@ -11,10 +11,12 @@ from datalad_hpc.commit import (
     let_git_clean_up,
 )
 from datalad_hpc.completing import commit_jobs, complete_interrupted
-from datalad_hpc.deciding import decide
+from datalad_hpc.deciding import Ready, decide
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Job
-from datalad_hpc.polling import ask, unknown_text
+from datalad_hpc.located import Locator
+from datalad_hpc.polling import Answers, ask, unknown_text
+from datalad_hpc.progress import showing
 from datalad_hpc.results import Result, error_result, explain, job_result, result
 from datalad_hpc.rounds import ACTION, Round
 from datalad_hpc.scheduling import settle
@@ -42,16 +44,18 @@ def finish(this: Round) -> Iterator[Result]:
         yield from completed
         answers = ask(jobs, this.scheduler_named, facts=True)
         yield from (error_result(ACTION, this.root, error) for error in answers.failures)
-        ready = []
-        for job in jobs:
-            outcome = decide(this, job, answers)
-            if outcome is None:
-                ready.append(job)
-            else:
+        with showing("Finishing jobs", " Jobs", len(jobs)) as step:
+            for outcome in commit_jobs(this, _decided(this, jobs, answers), answers):
+                step()
                 yield outcome
-        yield from commit_jobs(this, ready, answers)
     # Others need not wait for this.
     yield from _look_after(this)
+
+
+def _decided(this: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result | Ready]:
+    """What becomes of each job."""
+    locator = Locator(this.root)
+    return (decide(this, job, answers, locator) for job in jobs)
 
 
 def list_open(this: Round) -> Iterator[Result]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,31 @@ class Place:
     def full(self) -> str:
         """Relative to the dataset's root."""
         return "/".join(filter(None, (self.repository, self.path)))
+
+
+@dataclass
+class Listing:
+    """What there is below some claims."""
+
+    files: dict[Place, os.stat_result | None] = field(default_factory=dict)
+    """Each file once, though several claims may cover it; a repository's top has no status."""
+    empty: list[Claim] = field(default_factory=list)
+    """Claims without a file."""
+
+    @property
+    def number(self) -> int:
+        """How many files there are."""
+        return sum(status is not None for status in self.files.values())
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return sum(status.st_size for status in self.files.values() if status)
+
+    def enter(self, place: Place, status: os.stat_result | None) -> None:
+        """Add a file, or the top of a repository unless a file is known there."""
+        if self.files.get(place) is None:
+            self.files[place] = status
 
 
 @dataclass
@@ -59,6 +84,20 @@ class Locator:
         if claim.kind is ClaimKind.GLOB:
             starts.add(self.place(top_of(claim.path)))
         return starts
+
+    def listing(self, claims: Iterable[Claim]) -> Listing:
+        """All files of some claims, and the repositories that they may have been in."""
+        listing = Listing()
+        for claim in claims:
+            for start in self.starts(claim):
+                listing.enter(Place(start.repository, ""), None)
+            is_empty = True
+            for place, status in self.files(claim):
+                listing.enter(place, status)
+                is_empty = is_empty and status is None
+            if is_empty:
+                listing.empty.append(claim)
+        return listing
 
     def files(self, claim: Claim) -> Iterator[tuple[Place, os.stat_result | None]]:
         """All files of a claim that exist, and the tops of repositories below it.

@@ -19,9 +19,10 @@ LADDER = (
     # rooms
     {"commit", "schedulers", "staging", "store"},
     # parts of stories
-    {"history", "polling", "results", "workplace"},
+    {"history", "polling", "progress", "results", "workplace"},
     {"requests", "rounds", "submissions"},
-    {"completing", "deciding", "scheduling"},
+    {"deciding", "scheduling"},
+    {"completing"},
     # stories that stand on another one
     {"finishing", "rescheduling"},
     # the face

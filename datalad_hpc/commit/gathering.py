@@ -13,7 +13,7 @@ from datalad_hpc.commit.changes import Found
 from datalad_hpc.commit.checkout import Checkout, checked_out
 from datalad_hpc.errors import CommitFailed
 from datalad_hpc.job import Claim
-from datalad_hpc.located import Locator, Place
+from datalad_hpc.located import Listing, Locator, Place
 
 _ByRepository = defaultdict[str, defaultdict[int, list[Found]]]
 
@@ -28,6 +28,8 @@ class Work:
     claims: tuple[Claim, ...]
     message: Callable[[Sequence[str]], str]
     """Makes the commit message from the job's files that are there, relative to the root."""
+    listing: Listing | None = None
+    """What there is below the claims, where that is known already."""
 
     @property
     def branch(self) -> str:
@@ -101,7 +103,8 @@ def _found(works: Sequence[Work], locator: Locator, result: Gathered) -> _ByRepo
     found: _ByRepository = defaultdict(lambda: defaultdict(list))
     for work in works:
         try:
-            for place, status in _files(locator, work.claims):
+            listing = work.listing or locator.listing(work.claims)
+            for place, status in listing.files.items():
                 found[place.repository][work.key].append(Found(place, status))
         except OSError as error:
             result.refuse([work.key], f"{error.filename} cannot be read: {error.strerror}")
@@ -121,18 +124,6 @@ def _opened(
 
 def _with_files(found: Mapping[int, Sequence[Found]]) -> list[int]:
     return [key for key, files in found.items() if any(file.status for file in files)]
-
-
-def _files(locator: Locator, claims: Sequence[Claim]) -> list[tuple[Place, os.stat_result | None]]:
-    """Each file once, though several claims may cover it; repositories without files as well."""
-    seen: dict[Place, os.stat_result | None] = {}
-    for claim in claims:
-        for start in locator.starts(claim):
-            seen.setdefault(Place(start.repository, ""), None)
-        for place, status in locator.files(claim):
-            if seen.get(place) is None:
-                seen[place] = status
-    return list(seen.items())
 
 
 def _with_parents(names: Mapping[str, object], locator: Locator) -> set[str]:

@@ -28,7 +28,7 @@ def _jobs(lab: Lab, *outputs: str) -> None:
 
 
 def test_hooks_are_named_once(local_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(completing, "BATCH", 1)
+    monkeypatch.setattr(completing, "BATCH_JOBS", 1)
     local_lab.dataset.create("sub", result_renderer="disabled")
     _install(local_lab.root / ".git/hooks", "pre-commit", "commit-msg")
     _jobs(local_lab, "a", "b", "sub/c")

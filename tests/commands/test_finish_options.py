@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from datalad_hpc.commit.annexing import FILES_EACH
 from datalad_hpc.record import read_record
 from tests.commands.conftest import Lab, text_of
 
@@ -210,13 +211,16 @@ def test_identity_is_recorded_on_request_only(lab: Lab) -> None:
     assert facts["identity"]["user"]
 
 
-def test_jobs_are_handed_on_to_git_annex(lab: Lab, wrapped_annex: Path) -> None:
-    job = lab.schedule("sbatch job.sh a", outputs=["out/"])
+def test_as_many_git_annex_processes_as_wished(lab: Lab, wrapped_annex: Path) -> None:
+    count = 3 * FILES_EACH
+    many = f"mkdir -p out; for i in $(seq {count}); do echo $i > out/$i; done"
+    job = lab.schedule(f"sbatch --wrap '{many}'", outputs=["out/"])
     lab.wait()
     (done,) = lab.finish(job["slurm_job_id"], jobs=3)
     assert done["status"] == "ok"
-    (add,) = [line.split() for line in wrapped_annex.read_text().splitlines() if " add " in line]
-    assert "-J3" in add
+    assert len(done["files"]) > count
+    adding = [line for line in wrapped_annex.read_text().splitlines() if " add " in line]
+    assert len(adding) == 3
 
 
 def test_listing_names_every_open_job_in_one_table(lab: Lab) -> None:

@@ -106,7 +106,7 @@ def test_what_the_user_has_staged_stays_staged(root: Path) -> None:
 def test_one_that_dies_stops_all_and_loses_nothing(
     text_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    die = f"if [ $(wc -l < {tmp_path}/started) = 2 ]; then echo no room left >&2; exit 3; fi"
+    die = f"mkdir {tmp_path}/first || {{ echo no room left >&2; exit 3; }}"
     files = _files()
     write(text_root, files)
     before = git(text_root, "rev-parse", "HEAD")
