@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from datalad_hpc.claims import matches, shown
-from datalad_hpc.commit import Layout, Recorded, Recorder, Work, own_branch
+from datalad_hpc.commit.gathering import Work, own_branch
+from datalad_hpc.commit.recording import Layout, Recorded, Recorder
 from datalad_hpc.deciding import Ready
 from datalad_hpc.facts import facts_path_of, facts_text
 from datalad_hpc.job import ClaimRole, Job, JobStatus

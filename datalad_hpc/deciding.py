@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datalad_hpc import staging
 from datalad_hpc.claims import shown
-from datalad_hpc.commit import preparing
+from datalad_hpc.commit.restoring import restore
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.located import Listing, Locator
@@ -134,7 +134,7 @@ def _problem(finish: Round, job: Job, answer: JobStatus, listing: Listing) -> st
 
 
 def _close(finish: Round, job: Job, answer: JobStatus | None, problem: str) -> Result:
-    changed = [] if job.request.alternative else preparing.restore(finish.root, job.claims)
+    changed = [] if job.request.alternative else restore(finish.root, job.claims)
     tasks = answer.tasks if answer else ()
     finish.store.closed(job, tasks, problem)
     left = f"; it had changed these, which were left so: {', '.join(changed)}" if changed else ""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from datalad_hpc.commit import (
-    Repository,
-    hooks_folder,
-    hooks_passed_over,
-    let_git_clean_up,
-)
+from datalad_hpc.commit.hooks import hooks_folder, hooks_passed_over
+from datalad_hpc.commit.repository import Repository
+from datalad_hpc.commit.upkeep import let_git_clean_up
 from datalad_hpc.completing import commit_jobs, complete_interrupted
 from datalad_hpc.deciding import Ready, decide
 from datalad_hpc.errors import BadRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from datalad_hpc.commit import Repository
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, BrokenRecord
 from datalad_hpc.record import Record, read_record
 

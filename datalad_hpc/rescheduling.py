@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from datalad_hpc.claims import shown
-from datalad_hpc.commit import Repository
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, HpcError
 from datalad_hpc.history import RecordedCommit, records
 from datalad_hpc.job import Request

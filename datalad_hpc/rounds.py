@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datalad_hpc.commit import Layout, Repository
+from datalad_hpc.commit.recording import Layout
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.store import Store

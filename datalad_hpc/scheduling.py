@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from datalad_hpc import staging
-from datalad_hpc.commit import preparing, tip_of
+from datalad_hpc.commit import preparing
+from datalad_hpc.commit.repository import tip_of
 from datalad_hpc.commit.trees import ANNEX_POINTER
 from datalad_hpc.errors import BadRequest, ContentMissing, SubmissionUncertain
 from datalad_hpc.globs import top_of

@@ -15,7 +15,6 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from datalad_hpc.commit import preparing
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.job import Claim, Job, JobState, Submission
 from datalad_hpc.schedulers.base import Scheduler
@@ -100,6 +99,9 @@ def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
     """Let the claims of a job go that was never submitted, its outputs being as before."""
     lgr.info("Job %s: %s; its outputs are free again", job.label, note)
     if not job.request.alternative and job.worktree == workplace.worktree:
-        preparing.restore(workplace.root, job.claims)
+        # Rarely needed, and the better part of all that writes Git.
+        from datalad_hpc.commit.restoring import restore
+
+        restore(workplace.root, job.claims)
     store.move(job, JobState.REFUSED, note=note)
     _lock_path(workplace, job.token).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commit import Repository
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.history import records
 from datalad_hpc.record import MARKER

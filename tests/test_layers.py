@@ -14,7 +14,7 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"errors", "globs", "job"},
-    {"claims", "facts", "process"},
+    {"claims", "collection", "facts", "process"},
     {"located", "placeholders", "record"},
     # rooms
     {"commit", "schedulers", "staging", "store"},

@@ -12,11 +12,9 @@ from pathlib import Path
 from datalad_hpc.claims import matches, reaches
 from datalad_hpc.commit.annexing import Locking
 from datalad_hpc.commit.repository import Repository
-from datalad_hpc.commit.trees import LINK, SUBDATASET, Entry, TreeReader
+from datalad_hpc.commit.trees import ANNEX_OBJECTS, LINK, SUBDATASET, Entry, TreeReader
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Locator, Place
-
-ANNEX_OBJECTS = "annex/objects/"
 
 
 @dataclass

@@ -20,6 +20,9 @@ FILE = "100644"
 LINK = "120000"
 SUBDATASET = "160000"
 
+ANNEX_OBJECTS = "annex/objects/"
+"""What the target of a locked annexed file's link has in it."""
+
 ANNEX_POINTER = b"/annex/objects/"
 """How the content of an unlocked annexed file starts in Git (git-annex's pointer files)."""
 

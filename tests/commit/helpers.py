@@ -9,7 +9,8 @@ from pathlib import Path
 
 from datalad_hpc import process
 from datalad_hpc.claims import claim_for
-from datalad_hpc.commit import Layout, Recorded, Recorder, Work
+from datalad_hpc.commit.gathering import Work
+from datalad_hpc.commit.recording import Layout, Recorded, Recorder
 
 Planned = Mapping[int, tuple[str, str]]
 

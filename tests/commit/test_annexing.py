@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commit import Recorded, Recorder
 from datalad_hpc.commit.annexing import BYTES_EACH, FILES_EACH, processes_for
+from datalad_hpc.commit.recording import Recorded, Recorder
 from datalad_hpc.errors import CommitFailed
 from tests.commit.helpers import assert_sound, changed, commit, content, git, status, work, write
 

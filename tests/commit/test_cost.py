@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commit import Layout, Recorder, hooks_passed_over, let_git_clean_up
+from datalad_hpc.commit.hooks import hooks_passed_over
+from datalad_hpc.commit.recording import Layout, Recorder
+from datalad_hpc.commit.upkeep import let_git_clean_up
 from tests.commit.helpers import changed, commit, git, record, status, work, write
 
 WRAPPER = """\

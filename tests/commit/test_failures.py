@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc import process
-from datalad_hpc.commit import Recorder, Repository, recording
+from datalad_hpc.commit import recording
 from datalad_hpc.commit.adding import add_to_git
 from datalad_hpc.commit.annexing import AnnexAdder, Locking
+from datalad_hpc.commit.recording import Recorder
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import CommitFailed
 from tests.commit.helpers import (
     assert_sound,

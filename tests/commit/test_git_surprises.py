@@ -11,7 +11,8 @@ import pytest
 
 from datalad_hpc import process
 from datalad_hpc.claims import claim_for
-from datalad_hpc.commit import Layout, Recorder, Work
+from datalad_hpc.commit.gathering import Work
+from datalad_hpc.commit.recording import Layout, Recorder
 from datalad_hpc.errors import CommitFailed
 from tests.commit.helpers import (
     assert_sound,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commit import Repository, hooks_passed_over
+from datalad_hpc.commit.hooks import hooks_passed_over
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import CommitFailed
 from tests.commit.helpers import git, history, leftovers, record, status, work, write
 

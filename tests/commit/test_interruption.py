@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from datalad_hpc import process
-from datalad_hpc.commit import Layout, Recorder, Work
+from datalad_hpc.commit.gathering import Work
+from datalad_hpc.commit.recording import Layout, Recorder
 from tests.commit.helpers import (
     Planned,
     assert_sound,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.claims import claim_for
-from datalad_hpc.commit import Layout
 from datalad_hpc.commit.preparing import make_writable
+from datalad_hpc.commit.recording import Layout
 from tests.commit.helpers import (
     assert_sound,
     changed,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.claims import claim_for
-from datalad_hpc.commit import Recorder, Work
+from datalad_hpc.commit.gathering import Work
+from datalad_hpc.commit.recording import Recorder
 from tests.commit.helpers import (
     assert_sound,
     changed,

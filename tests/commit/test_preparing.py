@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.claims import claim_for
-from datalad_hpc.commit.preparing import make_writable, restore, subdatasets_to_install
+from datalad_hpc.commit.preparing import make_writable, subdatasets_to_install
+from datalad_hpc.commit.restoring import restore
 from datalad_hpc.job import Claim
 from tests.commit.helpers import (
     assert_sound,

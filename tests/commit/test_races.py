@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commit import Layout, Recorder, index, recording
+from datalad_hpc.commit import index, recording
+from datalad_hpc.commit.recording import Layout, Recorder
 from datalad_hpc.errors import CommitFailed
 from tests.commit.helpers import (
     Planned,

@@ -8,8 +8,9 @@ import pytest
 
 from datalad_hpc import process
 from datalad_hpc.claims import claim_for
-from datalad_hpc.commit import Recorder, Repository
 from datalad_hpc.commit.preparing import make_writable
+from datalad_hpc.commit.recording import Recorder
+from datalad_hpc.commit.repository import Repository
 from tests.commit.helpers import (
     assert_sound,
     changed,

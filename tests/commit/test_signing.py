@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc import process
-from datalad_hpc.commit import Layout, Work
+from datalad_hpc.commit.gathering import Work
+from datalad_hpc.commit.recording import Layout
 from datalad_hpc.errors import CommitFailed
 from tests.commit.helpers import (
     assert_sound,

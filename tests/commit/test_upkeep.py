@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commit import Recorder, Repository, let_git_clean_up
+from datalad_hpc.commit.recording import Recorder
+from datalad_hpc.commit.repository import Repository
+from datalad_hpc.commit.upkeep import let_git_clean_up
 from tests.commit.helpers import commit, git, history, nothing, status, work, write
 from tests.helpers import wait_for
 

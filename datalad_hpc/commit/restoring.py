@@ -1,0 +1,64 @@
+"""Outputs that were made writable for a job and that it left alone are what they were before."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from datalad_hpc.claims import matches
+from datalad_hpc.commit.checkout import Checkout
+from datalad_hpc.commit.gathering import Work, gathered
+from datalad_hpc.commit.preparing import put_in_place, scratch_path
+from datalad_hpc.commit.trees import ANNEX_OBJECTS, LINK
+from datalad_hpc.job import Claim
+from datalad_hpc.located import Place
+
+
+def restore(root: Path, claims: tuple[Claim, ...]) -> list[str]:
+    """Undo :func:`.make_writable` where the job has changed nothing.
+
+    Returns
+    -------
+    list
+      Files that were changed and therefore left as they are, relative to the root.
+    """
+    changed: list[str] = []
+    with gathered(root, [Work(0, "", claims, lambda _files: "")]) as found:
+        for checkout in found.checkouts:
+            changed += _restore_in(checkout, claims)
+    return changed
+
+
+def _restore_in(checkout: Checkout, claims: tuple[Claim, ...]) -> Iterator[str]:
+    top = checkout.repository.path
+    for path in checkout.changes[0].to_hash():
+        entry = checkout.tree.entry(path)
+        if entry is None or entry.mode != LINK or not _claimed(checkout, path, claims):
+            continue
+        target = os.fsdecode(checkout.tree.content(entry.oid))
+        content = Path(os.path.normpath((top / path).parent / target))
+        if ANNEX_OBJECTS in target and _same(top / path, content):
+            _link_again(top / path, target, content)
+        else:
+            yield Place(checkout.name, path).full
+
+
+def _claimed(checkout: Checkout, path: str, claims: tuple[Claim, ...]) -> bool:
+    return any(matches(claim, Place(checkout.name, path).full) for claim in claims)
+
+
+def _same(file: Path, content: Path) -> bool:
+    if file.is_symlink() or not content.is_file():
+        return False
+    one, other = file.stat(), content.stat()
+    if one.st_size != other.st_size:
+        return False
+    return one.st_mtime_ns == other.st_mtime_ns or filecmp.cmp(file, content, shallow=False)
+
+
+def _link_again(path: Path, target: str, content: Path) -> None:
+    with scratch_path(content) as link:
+        link.symlink_to(target)
+        put_in_place(link, path)
