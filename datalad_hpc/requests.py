@@ -75,7 +75,7 @@ def substitutions(workplace: Workplace) -> dict[str, Any]:
     """Placeholders of the user's own, configured as for ``datalad run``."""
     return {
         name[len(SUBSTITUTIONS) :]: value
-        for name, value in workplace.dataset.config.items()
+        for name, value in workplace.config.items()
         if name.startswith(SUBSTITUTIONS)
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from datalad_hpc import staging
 from datalad_hpc.commit import preparing
-from datalad_hpc.commit.repository import tip_of
+from datalad_hpc.commit.head import checked_out
 from datalad_hpc.commit.trees import ANNEX_POINTER
 from datalad_hpc.errors import BadRequest, ContentMissing, SubmissionUncertain
 from datalad_hpc.globs import top_of
@@ -117,7 +117,7 @@ def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         script=plan.batch.text,
         submit_line=plan.batch.argv,
         tasks=plan.tasks,
-        head=tip_of(workplace.root),
+        head=checked_out(workplace.root)[1],
         worktree=workplace.worktree,
         commit="",
         ref="",

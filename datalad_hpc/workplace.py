@@ -8,10 +8,12 @@ import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from datalad_hpc import claims as claim_rules
+from datalad_hpc.commit.head import common_dir_of, common_git_dir, own_git_dir
 from datalad_hpc.errors import BadRequest, HpcError
 from datalad_hpc.globs import split_glob
 from datalad_hpc.job import Claim, ClaimRole
@@ -75,20 +77,30 @@ class Workplace:
             )
         return cls(found, Path(root), "" if folder == "." else Path(folder).as_posix())
 
+    @cached_property
+    def config(self) -> Any:
+        """DataLad's configuration of the dataset, which looks at the repository when asked for."""
+        return self.dataset.config
+
     @property
     def here(self) -> Path:
         """The folder in full."""
         return self.root / self.folder
 
-    @property
+    @cached_property
+    def own_git_dir(self) -> Path:
+        """The Git folder of this worktree."""
+        return own_git_dir(self.root)
+
+    @cached_property
     def common_git_dir(self) -> Path:
         """The Git folder that all worktrees of the dataset share."""
-        return common_git_dir(self.root)
+        return common_dir_of(self.own_git_dir)
 
     @property
     def worktree(self) -> str:
         """Which of the worktrees this is; see :attr:`.Job.worktree`."""
-        own = os.path.relpath(own_git_dir(self.root), self.common_git_dir)
+        own = os.path.relpath(self.own_git_dir, self.common_git_dir)
         return "" if own == "." else own
 
     def root_of(self, worktree: str) -> Path:
@@ -103,21 +115,21 @@ class Workplace:
         """Our own files that are no part of the dataset."""
         return self.common_git_dir / "datalad" / "hpc"
 
-    @property
+    @cached_property
     def scratch_dir(self) -> Path:
         """A folder in the dataset's file system for files that are half written."""
-        folder = own_git_dir(self.root) / "datalad" / "hpc"
+        folder = self.own_git_dir / "datalad" / "hpc"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @property
+    @cached_property
     def dataset_id(self) -> str:
         """DataLad's id of the dataset, empty where it has none."""
         return self.dataset.id or ""
 
     def setting(self, name: str) -> str:
         """A configuration item from every source but the dataset's own ``.datalad/config``."""
-        found = self.dataset.config.get_from_source("local", name, default=None)
+        found = self.config.get_from_source("local", name, default=None)
         if isinstance(found, tuple):
             # Set several times: as in Git, the last one counts.
             found = found[-1]
@@ -263,26 +275,3 @@ def _refuse_too_long(path: Path, given: str) -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise BadRequest(f"{given!r} is too long for the name of a file") from None
-
-
-def own_git_dir(root: Path) -> Path:
-    """The Git folder of a work tree alone, read from the files that Git keeps for this.
-
-    See gitrepository-layout(5): ``.git`` may be a file that names the folder
-    (worktrees, subdatasets).
-    """
-    # git-annex makes a link of the file that Git puts into a worktree.
-    git_dir = Path(os.path.realpath(root / ".git"))
-    if git_dir.is_file():
-        target = os.fsdecode(git_dir.read_bytes()).removeprefix("gitdir: ").rstrip("\n")
-        git_dir = Path(os.path.realpath(root / target))
-    return git_dir
-
-
-def common_git_dir(root: Path) -> Path:
-    """The Git folder that a work tree shares with the dataset's other worktrees."""
-    git_dir = own_git_dir(root)
-    common = git_dir / "commondir"
-    if common.is_file():
-        return Path(os.path.realpath(git_dir / os.fsdecode(common.read_bytes()).rstrip("\n")))
-    return git_dir

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from datalad_hpc import process
+from datalad_hpc.commit.head import checked_out, common_dir_of
 from datalad_hpc.commit.settings import ASKED, Settings
 from datalad_hpc.errors import CommitFailed, ProcessFailed
 
@@ -64,13 +65,14 @@ class Repository:
         object_format, prefix, git_dir = answers.split("\n", 2)
         if prefix:
             raise CommitFailed(f"{path} is not the top of a Git repository")
+        ref, tip = checked_out(path)
         return cls(
             path=path,
             git_dir=Path(git_dir),
-            common_dir=_common_dir(Path(git_dir)),
+            common_dir=common_dir_of(Path(git_dir)),
             object_format=object_format,
-            ref=_checked_out(path),
-            tip=tip_of(path),
+            ref=ref,
+            tip=tip,
         )
 
     @property
@@ -107,12 +109,13 @@ class Repository:
 
     def refreshed(self) -> Repository:
         """The same, asked again."""
-        return replace(self, ref=_checked_out(self.path), tip=tip_of(self.path))
+        ref, tip = checked_out(self.path)
+        return replace(self, ref=ref, tip=tip)
 
     @property
     def is_on_ref(self) -> bool:
         """Whether ``ref`` is still what is checked out."""
-        return _checked_out(self.path) == self.ref
+        return checked_out(self.path)[0] == self.ref
 
     def not_checked_out(self) -> set[str]:
         """Files that a sparse checkout keeps out of the work tree; see git-sparse-checkout(1)."""
@@ -147,26 +150,6 @@ class Repository:
     def environment(self, index: Path | None = None) -> dict[str, str]:
         """Environment for Git and git-annex here."""
         return _clean(index)
-
-
-def _checked_out(path: Path) -> str:
-    argv = _argv("symbolic-ref", "-q", "HEAD")
-    ended = process.run(argv, folder=path, environment=_clean())
-    return ended.text.removesuffix("\n") or "HEAD"
-
-
-def tip_of(path: Path) -> str:
-    """The commit that is checked out at ``path``; empty on an unborn branch."""
-    argv = _argv("rev-parse", "-q", "--verify", "HEAD^{commit}")
-    return process.run(argv, folder=path, environment=_clean()).text.strip()
-
-
-def _common_dir(git_dir: Path) -> Path:
-    """What a worktree's Git folder says in ``commondir``; see gitrepository-layout(5)."""
-    pointer = git_dir / "commondir"
-    if not pointer.is_file():
-        return git_dir
-    return Path(os.path.normpath(git_dir / os.fsdecode(pointer.read_bytes()).removesuffix("\n")))
 
 
 def _git(

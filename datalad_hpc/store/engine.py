@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from datalad_hpc.errors import BadRequest, StoreUnusable
 from datalad_hpc.store.migrations import migrate
@@ -61,7 +61,8 @@ def start_engine(url: str, timeout: float) -> Engine:
         os.makedirs(os.path.dirname(file_of(url)) or ".", exist_ok=True)
         engine = create_engine(
             parsed_url(url),
-            poolclass=NullPool,
+            # Opening the file anew for each transaction costs dozens of metadata operations.
+            poolclass=StaticPool,
             connect_args={"timeout": timeout, "isolation_level": None},
         )
     event.listen(engine, "begin", _begin)
