@@ -16,8 +16,9 @@ PEER = "datalad-slurm"
 
 
 def schedule_one(bench: Bench) -> Iterator[Finding]:
-    """One job from the command line."""
+    """One job from the command line: a bare one, and one with an input and an existing output."""
     subject = _dataset(bench, "schedule-one")
+    annexed = _annexed_files(bench, subject)
     following = jobs.numbered()
     samples = bench.alternate(
         {
@@ -25,6 +26,10 @@ def schedule_one(bench: Bench) -> Iterator[Finding]:
             "sbatch": _bare(bench, subject),
             "schedule": scheduling(bench, bench.ours, "schedule", subject, following),
             PEER: scheduling(bench, bench.peer, "slurm-schedule", subject, following),
+            "schedule again": _scheduling_again(bench, bench.ours, "schedule", subject, annexed),
+            f"{PEER} again": _scheduling_again(
+                bench, bench.peer, "slurm-schedule", subject, annexed
+            ),
         },
         times=3,
     )
@@ -33,10 +38,38 @@ def schedule_one(bench: Bench) -> Iterator[Finding]:
     note = f"bare sbatch: {middle(samples, 'sbatch'):.3f} s, datalad alone: " + (
         f"{middle(samples, 'start-up'):.3f} s; {counter.counted().total()} scheduler call(s)"
     )
-    value = middle(samples, "schedule") / middle(samples, PEER)
     unit = f"× {PEER}"
+    value = middle(samples, "schedule") / middle(samples, PEER)
     yield Finding("schedule-one", "schedule one job", value, 1, unit, samples=samples, note=note)
+    what = "schedule one job with an input, whose output exists"
+    value = middle(samples, "schedule again") / middle(samples, f"{PEER} again")
+    yield Finding("schedule-one", what, value, 1, unit, samples=samples)
     bench.cancel_jobs()
+
+
+def _annexed_files(bench: Bench, subject: Subject) -> Iterator[str]:
+    """Files that are there already, in Git and in the annex."""
+    names = [f"annexed/{number}.dat" for number in range(2 * bench.repetitions * 3 + 1)]
+    for number, name in enumerate(names):
+        path = subject.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes([0, number]) * 1000)
+    bench.ours.run("datalad", "save", "-m", "Annexed files", "annexed", folder=subject.root)
+    return iter(names)
+
+
+def _scheduling_again(
+    bench: Bench, tools: Toolbox, command: str, subject: Subject, annexed: Iterator[str]
+) -> Side:
+    """Seconds of scheduling a job that reads one annexed file and will write another anew."""
+    argv = jobs.submission(bench, jobs.HELD)
+    source = next(annexed)
+
+    def once() -> float:
+        paths = ("-i", source, "-o", next(annexed))
+        return tools.run("datalad", command, *paths, *argv, folder=subject.root).seconds
+
+    return once
 
 
 def schedule_1000(bench: Bench) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Slurm: jobs go to sbatch; sacct, or squeue where it does not help, tells what became of them.
+"""Slurm: jobs go to sbatch; sacct, or squeue where that is better, tells what became of them.
 
 Beside this class stand the pure functions: slurm_submit (sbatch),
 slurm_accounting (sacct), slurm_queue (squeue, scontrol), slurm_rows (what
@@ -25,9 +25,11 @@ from datalad_hpc.schedulers import slurm_accounting, slurm_queue
 from datalad_hpc.schedulers.base import Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.slurm_rows import (
     Row,
+    certainly_live,
     collect,
     is_doubtful,
     joined,
+    stubs_of,
     unambiguous,
     with_usage,
 )
@@ -42,8 +44,11 @@ from datalad_hpc.schedulers.slurm_submit import (
 
 lgr = logging.getLogger("datalad.hpc.slurm")
 
-IDS_PER_QUERY = 500
+IDS_PER_QUERY = 1000
 """sacct takes longer with each id, and an argument list has an end."""
+
+FEW = 50
+"""For so many jobs sacct is not slower than for one. Of more, squeue first tells the live ones."""
 
 
 class Slurm(Scheduler):
@@ -93,20 +98,15 @@ class Slurm(Scheduler):
     def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
         """Ask sacct, and squeue for what sacct does not know; see :meth:`.Scheduler.status`.
 
-        At most one sacct per 500 jobs and one squeue are run.
+        Of many jobs squeue is asked first: sacct need not be asked for those that are live. At
+        most two squeue are run, and one sacct per 1000 jobs that are not.
         """
         keys, shared = unambiguous(jobs)
         if shared:
             lgr.warning("Several open jobs have the same id and are left out: %s", shared)
-        if not keys:
-            return {}
-        try:
-            rows = self._accounting_of(keys, facts)
-        except SchedulerUnreachable as error:
-            return self._status_without_accounting(keys, error)
-        statuses = collect(keys, rows)
-        doubtful = [key for key in keys if is_doubtful(key, statuses.get(key.job_id))]
-        return self._settled(doubtful, statuses, rows) if doubtful else statuses
+        live = self._live(keys) if len(keys) > FEW else {}
+        others = [key for key in keys if key.job_id not in live]
+        return {**live, **self._told(others, facts)} if others else live
 
     def find(self, token: str, since: datetime) -> Submission | None:
         """Look through squeue, then sacct; see :meth:`.Scheduler.find`."""
@@ -167,6 +167,26 @@ class Slurm(Scheduler):
             )
         return found
 
+    def _live(self, keys: Sequence[JobKey]) -> Mapping[str, JobStatus]:
+        """The jobs that the queue knows to be live; none where it gives no answer."""
+        try:
+            answer = self.ask(slurm_queue.live_command(_clusters_to_ask(keys)))
+            rows = slurm_queue.parse_live(answer, {key.job_id for key in keys})
+        except SchedulerUnreachable as error:
+            lgr.info("Slurm's queue gave no answer, accounting is asked for all jobs: %s", error)
+            return {}
+        return certainly_live(keys, rows)
+
+    def _told(self, keys: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus]:
+        """What accounting, and the queue where that leaves doubts, tell of jobs."""
+        try:
+            rows = self._accounting_of(keys, facts)
+        except SchedulerUnreachable as error:
+            return self._status_without_accounting(keys, error)
+        statuses = collect(keys, rows)
+        doubtful = [key for key in keys if is_doubtful(key, statuses.get(key.job_id))]
+        return self._settled(doubtful, statuses, rows) if doubtful else statuses
+
     def _accounting_of(self, keys: Sequence[JobKey], facts: bool) -> list[Row]:
         rows: list[Row] = []
         for chunk, clusters in _chunks(keys):
@@ -198,13 +218,13 @@ class Slurm(Scheduler):
         self,
         doubtful: Sequence[JobKey],
         statuses: Mapping[str, JobStatus],
-        stubs: Sequence[Row],
+        rows: Sequence[Row],
     ) -> dict[str, JobStatus]:
         """The statuses with squeue's answer on the doubtful jobs worked in.
 
         Where it gives none, nothing is said of them.
         """
-        settled = dict(statuses)
+        settled, stubs = dict(statuses), stubs_of(rows)
         told = {key.job_id: settled.pop(key.job_id, None) for key in doubtful}
         try:
             command = slurm_queue.queue_command(_clusters_to_ask(doubtful))
@@ -215,7 +235,7 @@ class Slurm(Scheduler):
         for key in doubtful:
             status = joined(key, told[key.job_id], queued.get(key.job_id))
             if status is not None:
-                settled[key.job_id] = with_usage(status, stubs)
+                settled[key.job_id] = with_usage(status, stubs.get(key.job_id))
         return settled
 
 

@@ -110,8 +110,10 @@ def unambiguous(keys: Sequence[JobKey]) -> tuple[list[JobKey], list[str]]:
 
 def missing_tasks(key: JobKey, status: JobStatus) -> tuple[int, ...]:
     """The indices that were asked for and of which the status says nothing."""
+    if not key.tasks:
+        return ()
     known = {task.index for task in status.tasks}
-    return tuple(index for index in key.tasks or () if index not in known)
+    return tuple(index for index in key.tasks if index not in known)
 
 
 def is_doubtful(key: JobKey, status: JobStatus | None) -> bool:
@@ -144,13 +146,34 @@ def joined(key: JobKey, told: JobStatus | None, queued: JobStatus | None) -> Job
     return replace(both, tasks=_in_order(tasks), facts=facts)
 
 
-def with_usage(status: JobStatus, rows: Iterable[Row]) -> JobStatus:
+def certainly_live(keys: Sequence[JobKey], rows: Iterable[Row]) -> dict[str, JobStatus]:
+    """Statuses by job id of those jobs all of which is live, as the rows of live jobs tell.
+
+    An array is none of them where tasks are not in the queue, since those have ended, or where
+    its list of pending tasks was cut, so that it is not known which are.
+    """
+    whole = (row for row in rows if row.place[:1] != "[" or pending_indices(row.place))
+    found = collect(keys, whole)
+    return {
+        key.job_id: status
+        for key in keys
+        if (status := found.get(key.job_id))
+        and status.phase is Phase.LIVE
+        and not missing_tasks(key, status)
+    }
+
+
+def stubs_of(rows: Iterable[Row]) -> dict[str, TaskStatus]:
+    """What accounting's stubs say, by job id."""
+    return {row.job_id: row.task for row in rows if row.provisional}
+
+
+def with_usage(status: JobStatus, stub: TaskStatus | None) -> JobStatus:
     """The status of a job from the queue, with what accounting's stub of it knows of its usage.
 
     The queue knows neither memory nor processor time. Only the stub of a plain
     job is certain to be about the whole job.
     """
-    stub = next((row.task for row in rows if row.provisional and row.job_id == status.job_id), None)
     if stub is None or [task.index for task in status.tasks] != [None]:
         return status
     (task,) = status.tasks
@@ -182,7 +205,8 @@ def _status(key: JobKey, rows: Sequence[Row]) -> JobStatus:
     # Rows for many tasks first: a row of a task's own is the better one.
     for row in sorted(rows, key=lambda row: row.place.isdigit()):
         for index in _indices(row, key.tasks):
-            tasks[index] = replace(row.task, index=index)
+            known = row.task.index == index
+            tasks[index] = row.task if known else replace(row.task, index=index)
     ordered = _in_order(tasks)
     first = rows[0]
     facts = {**first.facts, **_span(ordered)} if first.facts else {}

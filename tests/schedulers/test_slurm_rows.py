@@ -17,6 +17,7 @@ from datalad_hpc.schedulers.slurm_rows import (
     is_ours,
     joined,
     split_id,
+    stubs_of,
     submission_of,
     task_status,
     unambiguous,
@@ -115,10 +116,10 @@ def test_a_stub_tells_nothing_but_what_was_used() -> None:
     stub = replace(stub, task=replace(stub.task, cpu_time=2.5, peak_memory=4096))
     assert collect([key()], [stub]) == {}
     (queued,) = collect([key()], [row(state="FAILED")]).values()
-    (task,) = with_usage(queued, [stub]).tasks
+    (task,) = with_usage(queued, stubs_of([stub])["7"]).tasks
     assert (task.state, task.cpu_time, task.peak_memory) == ("FAILED", 2.5, 4096)
     array = status(_0="FAILED")
-    assert with_usage(array, [stub]) is array
+    assert with_usage(array, stub.task) is array
 
 
 def test_start_and_end_of_a_job_span_its_tasks() -> None:
