@@ -52,7 +52,7 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
         return _without_answer(finish, job, answers)
     if answer.phase is Phase.LIVE:
         text = f"Job {job.label} is not over: {explain(answer)}"
-        return job_result(ACTION, finish.root, "impossible", text, job, answer)
+        return job_result(ACTION, finish.root, "impossible", text, job, answer, live=True)
     job = _with_more_outputs(finish, job)
     try:
         _fetch(finish, job)
@@ -96,7 +96,9 @@ def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
     named = job.label in finish.wishes.job_ids
     if job.state is not JobState.OPEN and finish.wishes.close_failed and named:
         return _close(finish, job, None, f"{job.label} was given up by name")
-    return job_result(ACTION, finish.root, "impossible", unknown_text(job, answers), job)
+    live = job.state is JobState.OPEN and not is_forgotten(job, answers)
+    text = unknown_text(job, answers)
+    return job_result(ACTION, finish.root, "impossible", text, job, live=live)
 
 
 def _with_more_outputs(finish: Round, job: Job) -> Job:

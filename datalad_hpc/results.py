@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,18 @@ from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.record import ranges
 
 Result = dict[str, Any]
+
+
+class _OneLine(dict[str, Any]):
+    """A result that is laid out on one line.
+
+    DataLad's command line has all failed ones laid out at its end by pprint, though
+    nobody sees that: half a second with 5,000, unless a class says how it is shown.
+    """
+
+    def __repr__(self) -> str:
+        return super().__repr__()
+
 
 SAYS_NOTHING_NEW = ("", "None", "NonZeroExitCode")
 """Reasons of Slurm's that the state and the exit code tell already."""
@@ -40,7 +52,7 @@ def result(action: str, root: Path, status: str, message: str, **more: Any) -> R
     from datalad.interface.results import get_status_dict
 
     # A tuple: a plain text with "%" in it would be taken for a format.
-    return get_status_dict(
+    record = get_status_dict(
         action,
         path=str(root),
         type="dataset",
@@ -49,6 +61,7 @@ def result(action: str, root: Path, status: str, message: str, **more: Any) -> R
         refds=str(root),
         **more,
     )
+    return _OneLine(record)
 
 
 def message_text(found: Result) -> str:
@@ -99,6 +112,8 @@ def state_text(job: Job, answer: JobStatus | None) -> str:
         return job.state.value.upper()
     if answer is None or not answer.tasks:
         return UNKNOWN
+    if len(answer.tasks) == 1:
+        return answer.tasks[0].state
     counts = Counter(task.state for task in answer.tasks)
     if len(counts) == 1:
         return next(iter(counts))
@@ -116,13 +131,15 @@ def tasks_by_state(answer: JobStatus) -> dict[str, str]:
 
 def explain(answer: JobStatus) -> str:
     """States of a job's tasks in words: ``task 3: FAILED (exit code 2), tasks 0-2: COMPLETED``."""
+    if len(answer.tasks) == 1:
+        return _group_text(_task_text(answer.tasks[0]), answer.tasks)
     groups: dict[str, list[TaskStatus]] = {}
     for task in answer.tasks:
         groups.setdefault(_task_text(task), []).append(task)
     return ", ".join(_group_text(text, tasks) for text, tasks in groups.items())
 
 
-def _group_text(text: str, tasks: list[TaskStatus]) -> str:
+def _group_text(text: str, tasks: Sequence[TaskStatus]) -> str:
     indices = [task.index for task in tasks if task.index is not None]
     if not indices:
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from datalad.support.param import Parameter
 from datalad.ui import ui
 
 from datalad_hpc.commands.shared import as_tuple, jobs_option, opened
+
+_SEVERAL = "in several states"
 
 _ID_TITLE = "slurm-job-id"
 _STATUS_TITLE = "slurm-job-status"
@@ -157,20 +160,51 @@ class Finish(Interface):
 
     @staticmethod
     def custom_result_renderer(res: dict[str, Any], **_kwargs: Any) -> None:
-        """Leave listed jobs for the table; DataLad itself would not show what was not needed."""
+        """Leave listed jobs, and those that may still run, for the end.
+
+        DataLad itself would not show what was not needed.
+        """
         if res["status"] == "notneeded":
             from datalad_hpc.results import message_text
 
             ui.message(message_text(res))
-        elif not res.get("open_job"):
+        elif not (res.get("open_job") or res.get("live")):
             generic_result_renderer(res)
 
     @staticmethod
     def custom_result_summary_renderer(results: list[dict[str, Any]]) -> None:
-        """The table of open jobs."""
-        listed = [res for res in results if res.get("open_job")]
-        if listed:
+        """The table of open jobs, or the jobs that may still run."""
+        # A caller may have asked for something else in the place of results.
+        jobs = [res for res in results if isinstance(res, dict)]
+        if listed := [res for res in jobs if res.get("open_job")]:
             ui.message("\n".join(_table(listed)))
+        _show_live([res for res in jobs if res.get("live")])
+
+
+def _show_live(live: list[dict[str, Any]]) -> None:
+    """Show the first few jobs that may still run, and count the others.
+
+    DataLad suppresses similar messages too, but on a terminal only.
+    """
+    from datalad import cfg
+
+    suppress = cfg.obtain("datalad.ui.suppress-similar-results")
+    shown = cfg.obtain("datalad.ui.suppress-similar-results-threshold") if suppress else len(live)
+    for res in live[:shown]:
+        generic_result_renderer(res)
+    if len(live) > shown:
+        ui.message(
+            f"  [{len(live) - shown:,} more jobs are not over, of all {len(live):,}: "
+            f"{_states(live)}; `datalad finish --list-open-jobs` shows each]"
+        )
+
+
+def _states(live: list[dict[str, Any]]) -> str:
+    """How many jobs are in which state: ``PENDING 4,990, RUNNING 10``."""
+    words = (res["slurm_job_status"] for res in live)
+    # An array has a count for each state of its tasks.
+    states = Counter(_SEVERAL if "," in word else word for word in words)
+    return ", ".join(f"{state} {number:,}" for state, number in states.most_common())
 
 
 def _table(listed: list[dict[str, Any]]) -> Iterator[str]:
