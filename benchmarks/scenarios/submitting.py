@@ -49,7 +49,7 @@ def schedule_one(bench: Bench) -> Iterator[Finding]:
 
 def _annexed_files(bench: Bench, subject: Subject) -> Iterator[str]:
     """Files that are there already, in Git and in the annex."""
-    names = [f"annexed/{number}.dat" for number in range(2 * bench.repetitions * 3 + 1)]
+    names = [f"annexed/{number}.dat" for number in range(2 * (bench.repetitions * 3 + 1))]
     for number, name in enumerate(names):
         path = subject.root / name
         path.parent.mkdir(exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from datalad.support.constraints import EnsureChoice, EnsureInt, EnsureNone, EnsureRange
@@ -62,8 +63,14 @@ def chosen_scheduler(workplace: Workplace, wanted: str | None) -> str:
     from datalad_hpc.schedulers import choose
 
     name, reason = choose(wanted or workplace.setting("datalad.hpc.scheduler"))
-    lgr.info("%s", reason)
+    _say(reason)
     return name
+
+
+@cache
+def _say(reason: str) -> None:
+    """Say why a scheduler was taken: once, also to who schedules a thousand jobs from Python."""
+    lgr.info("%s", reason)
 
 
 def as_tuple(values: Any) -> tuple[str, ...]:

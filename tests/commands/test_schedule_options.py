@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from datalad.api import Dataset
 
+from datalad_hpc.commands import shared
 from tests.commands.conftest import Lab, text_of
 
 
@@ -217,6 +218,7 @@ def test_auto_takes_this_machine_where_there_is_no_sbatch(
                 (bare / program.name).symlink_to(program)
     local_lab.script("echo x > out.txt")
     monkeypatch.setenv("PATH", str(bare))
+    shared._say.cache_clear()
     with caplog.at_level("INFO", "datalad.hpc.commands"):
         job = local_lab.schedule("sbatch job.sh", outputs=["out.txt"], scheduler=None)
     assert job["scheduler"] == "local"
@@ -227,11 +229,14 @@ def test_auto_takes_this_machine_where_there_is_no_sbatch(
 @pytest.mark.slurm
 def test_auto_takes_slurm_where_there_is_one(dataset: Dataset, caplog: Any) -> None:
     lab = Lab(dataset, "auto")
-    lab.script("echo x > out.txt")
+    lab.script("echo x > $1")
+    shared._say.cache_clear()
     with caplog.at_level("INFO", "datalad.hpc.commands"):
-        done = lab.run("sbatch job.sh", outputs=["out.txt"])
-    assert done["scheduler"] == "slurm"
-    assert "sbatch is on PATH" in caplog.text
+        jobs = [lab.schedule(f"sbatch job.sh {name}", outputs=[name]) for name in "ab"]
+    assert [job["scheduler"] for job in jobs] == ["slurm", "slurm"]
+    assert caplog.text.count("sbatch is on PATH") == 1, "once is enough"
+    lab.wait()
+    lab.finish()
 
 
 def test_the_scheduler_can_be_configured(local_lab: Lab) -> None:
