@@ -12,7 +12,7 @@ from datalad_hpc.deciding import Ready, decide
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Job
 from datalad_hpc.located import Locator
-from datalad_hpc.polling import Answers, ask, unknown_text
+from datalad_hpc.polling import Answers, ask, expect, unknown_text
 from datalad_hpc.progress import showing
 from datalad_hpc.results import Result, error_result, explain, job_result, result
 from datalad_hpc.rounds import ACTION, Round
@@ -100,20 +100,24 @@ def _check(this: Round) -> None:
 
 def _selected(this: Round) -> tuple[list[Job], list[Result]]:
     """The open jobs that are meant, and results where there is none."""
-    jobs = this.store.open_jobs()
     named = this.wishes.job_ids
-    if not jobs and not named:
-        return [], [result(ACTION, this.root, "notneeded", "There are no open jobs")]
-    if not named:
+    if named:
+        return _selected_by_name(this, named)
+    expect(this.store.open_numbers(), this.scheduler_named)
+    if jobs := this.store.open_jobs():
         return jobs, []
+    return [], [result(ACTION, this.root, "notneeded", "There are no open jobs")]
+
+
+def _selected_by_name(this: Round, names: Sequence[str]) -> tuple[list[Job], list[Result]]:
+    found = this.store.jobs_named(names)
+    jobs = [job for job in found if job.state.holds_claims]
+    past = {job.label: job for job in found}
     labels = {job.label for job in jobs}
-    missing = [name for name in named if name not in labels]
-    return [job for job in jobs if job.label in named], _not_open(this, missing)
-
-
-def _not_open(this: Round, names: Sequence[str]) -> list[Result]:
-    past = {job.label: job for job in this.store.jobs_named(names)} if names else {}
-    return [_over(this, past[name]) if name in past else _no_such_job(this, name) for name in names]
+    missing = [name for name in names if name not in labels]
+    return jobs, [
+        _over(this, past[name]) if name in past else _no_such_job(this, name) for name in missing
+    ]
 
 
 def _over(this: Round, job: Job) -> Result:
@@ -123,5 +127,6 @@ def _over(this: Round, job: Job) -> Result:
 
 
 def _no_such_job(this: Round, name: str) -> Result:
-    text = f"There is no job {name} in this dataset; `datalad finish -l` lists those that are open"
+    way = "`datalad finish --list-open-jobs` lists those that are open"
+    text = f"There is no job {name} in this dataset; {way}"
     return result(ACTION, this.root, "impossible", text, slurm_job_id=name)

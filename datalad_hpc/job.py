@@ -109,6 +109,8 @@ class JobStatus:
     @property
     def phase(self) -> Phase:
         """Live while any task is, completed when all tasks are, failed otherwise."""
+        if len(self.tasks) == 1:
+            return self.tasks[0].phase
         phases = {task.phase for task in self.tasks}
         if Phase.LIVE in phases or not phases:
             return Phase.LIVE

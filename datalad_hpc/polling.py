@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from datalad_hpc.collection import paused
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.schedulers.base import Scheduler
@@ -33,6 +35,14 @@ class Answers:
         return self.statuses.get(job.key)
 
 
+def expect(numbers: Mapping[str, int], scheduler_named: Callable[[str], Scheduler]) -> None:
+    """Tell each scheduler how many jobs it will be asked for."""
+    for name, number in numbers.items():
+        # One that is not installed here any more is told of when it is asked.
+        with contextlib.suppress(HpcError):
+            scheduler_named(name).expect(number)
+
+
 def ask(
     jobs: Sequence[Job], scheduler_named: Callable[[str], Scheduler], *, facts: bool
 ) -> Answers:
@@ -52,18 +62,30 @@ def ask(
     for job in jobs:
         if job.state is JobState.OPEN:
             of_scheduler[job.scheduler].append(job)
-    for name, asked in of_scheduler.items():
-        try:
-            found = scheduler_named(name).status([job.scheduler_key for job in asked], facts=facts)
-        except HpcError as error:
-            # Also a scheduler that is not installed here any more.
-            answers.failures.append(error)
-            answers.unreachable.add(name)
-            continue
-        for job in asked:
-            if job.job_id in found:
-                answers.statuses[job.key] = complete(job, found[job.job_id])
+    # Thousands of statuses are no garbage.
+    with paused():
+        for name, asked in of_scheduler.items():
+            _ask_one(answers, name, asked, scheduler_named, facts)
     return answers
+
+
+def _ask_one(
+    answers: Answers,
+    name: str,
+    jobs: Sequence[Job],
+    scheduler_named: Callable[[str], Scheduler],
+    facts: bool,
+) -> None:
+    try:
+        found = scheduler_named(name).status([job.scheduler_key for job in jobs], facts=facts)
+    except HpcError as error:
+        # Also a scheduler that is not installed here any more.
+        answers.failures.append(error)
+        answers.unreachable.add(name)
+        return
+    for job in jobs:
+        if job.job_id in found:
+            answers.statuses[job.key] = complete(job, found[job.job_id])
 
 
 def complete(job: Job, status: JobStatus) -> JobStatus:

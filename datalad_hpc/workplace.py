@@ -97,7 +97,7 @@ class Workplace:
         """The Git folder that all worktrees of the dataset share."""
         return common_dir_of(self.own_git_dir)
 
-    @property
+    @cached_property
     def worktree(self) -> str:
         """Which of the worktrees this is; see :attr:`.Job.worktree`."""
         own = os.path.relpath(self.own_git_dir, self.common_git_dir)

@@ -11,7 +11,7 @@ import pytest
 
 from datalad_hpc.errors import BadRequest, HpcError, SchedulerUnreachable
 from datalad_hpc.job import Job, JobKey, JobState, JobStatus, Phase, Request, TaskStatus
-from datalad_hpc.polling import NOT_TOLD, ask, complete, unknown_text
+from datalad_hpc.polling import NOT_TOLD, ask, complete, expect, unknown_text
 
 NOW = datetime.now(timezone.utc)
 WHEN = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
@@ -48,6 +48,10 @@ class Oracle:
     def __init__(self, *known: str, failure: HpcError | None = None) -> None:
         self.known, self.failure = known, failure
         self.asked: list[tuple[list[str], bool]] = []
+        self.expected = 0
+
+    def expect(self, number: int) -> None:
+        self.expected = number
 
     def status(self, jobs: Sequence[JobKey], *, facts: bool) -> Mapping[str, JobStatus]:
         self.asked.append(([key.job_id for key in jobs], facts))
@@ -74,6 +78,18 @@ def test_jobs_that_no_scheduler_can_know_are_passed_over(state: JobState) -> Non
     answers = ask([a_job(1, state=state)], lambda _name: oracle, facts=False)
     assert oracle.asked == []
     assert answers.statuses == {}
+
+
+def test_schedulers_hear_how_many_jobs_are_coming() -> None:
+    slurm = Oracle()
+
+    def scheduler_named(name: str) -> Any:
+        if name != "slurm":
+            raise BadRequest(f"There is no scheduler {name}")
+        return slurm
+
+    expect({"gone": 3, "slurm": 7}, scheduler_named)
+    assert slurm.expected == 7
 
 
 def test_no_jobs_are_no_question() -> None:

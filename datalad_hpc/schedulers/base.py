@@ -64,6 +64,12 @@ class Scheduler(ABC):
           It may have been accepted (no id in the answer, no answer in time).
         """
 
+    def expect(self, number: int) -> None:  # noqa: B027
+        """Hear that soon, and once, the status of so many jobs will be asked for.
+
+        A scheduler may begin with what it does in any case.
+        """
+
     @abstractmethod
     def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
         """What became of the jobs, asked in one query (in chunks).

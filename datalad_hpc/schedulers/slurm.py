@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from datalad_hpc import process
 from datalad_hpc.errors import (
@@ -42,10 +43,16 @@ from datalad_hpc.schedulers.slurm_submit import (
     submissions_in,
 )
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 lgr = logging.getLogger("datalad.hpc.slurm")
 
 IDS_PER_QUERY = 1000
 """sacct takes longer with each id, and an argument list has an end."""
+
+SHOWN = 5
+"""Ids that are named in the log, of any number."""
 
 FEW = 50
 """For so many jobs sacct is not slower than for one. Of more, squeue first tells the live ones."""
@@ -69,6 +76,7 @@ class Slurm(Scheduler):
         self.timeout = timeout
         self.submit_timeout = submit_timeout
         self._told_of_accounting = False
+        self._early: Future[str] | None = None
 
     @classmethod
     def configured(cls, setting: Callable[[str], str]) -> Slurm:
@@ -94,6 +102,15 @@ class Slurm(Scheduler):
         if answer.code:
             raise failure(answer.code, answer.complaint or answer.text.strip())
         return self._submitted_silently(handover.token, since)
+
+    def expect(self, number: int) -> None:
+        """Ask squeue while the caller looks up many jobs; see :meth:`.Scheduler.expect`."""
+        if number > FEW:
+            from concurrent.futures import ThreadPoolExecutor
+
+            background = ThreadPoolExecutor(1)
+            self._early = background.submit(self.ask, slurm_queue.live_command())
+            background.shutdown(wait=False)
 
     def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
         """Ask sacct, and squeue for what sacct does not know; see :meth:`.Scheduler.status`.
@@ -170,12 +187,19 @@ class Slurm(Scheduler):
     def _live(self, keys: Sequence[JobKey]) -> Mapping[str, JobStatus]:
         """The jobs that the queue knows to be live; none where it gives no answer."""
         try:
-            answer = self.ask(slurm_queue.live_command(_clusters_to_ask(keys)))
+            answer = self._queue(_clusters_to_ask(keys))
             rows = slurm_queue.parse_live(answer, {key.job_id for key in keys})
         except SchedulerUnreachable as error:
             lgr.info("Slurm's queue gave no answer, accounting is asked for all jobs: %s", error)
             return {}
         return certainly_live(keys, rows)
+
+    def _queue(self, clusters: set[str]) -> str:
+        """What squeue says of live jobs, or has said already."""
+        early, self._early = self._early, None
+        if early and not clusters:
+            return early.result()
+        return self.ask(slurm_queue.live_command(clusters))
 
     def _told(self, keys: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus]:
         """What accounting, and the queue where that leaves doubts, tell of jobs."""
@@ -230,7 +254,8 @@ class Slurm(Scheduler):
             command = slurm_queue.queue_command(_clusters_to_ask(doubtful))
             queued = collect(doubtful, slurm_queue.parse(self.ask(command)))
         except SchedulerUnreachable as error:
-            lgr.info("Nothing can be said of jobs %s for now: %s", ", ".join(told), error)
+            some = ", ".join(list(told)[:SHOWN])
+            lgr.info("Nothing can be said of %d jobs for now (%s ...): %s", len(told), some, error)
             return settled
         for key in doubtful:
             status = joined(key, told[key.job_id], queued.get(key.job_id))

@@ -16,6 +16,7 @@ from datalad_hpc.schedulers.slurm_states import (
     FactSource,
     bytes_of,
     exit_of,
+    group_of,
     iso_of,
     minutes_of,
     number_of,
@@ -55,7 +56,8 @@ FACT_COLUMNS = (
     "ReqNodes",
     "TimelimitRaw",
     "User",
-    "Group",
+    # By its name (Group) sacct would look it up again for each step.
+    "GID",
     "Account",
 )
 """QOS and ReqTRES are left out: sacct would fetch a table for each of them first, which doubles
@@ -74,7 +76,7 @@ FACTS: dict[str, FactSource] = {
 }
 IDENTITY: dict[str, FactSource] = {
     "user": ("User", told),
-    "group": ("Group", told),
+    "group": ("GID", group_of),
     "account": ("Account", told),
 }
 

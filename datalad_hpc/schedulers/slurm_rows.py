@@ -51,6 +51,8 @@ class Row:
 
 def split_id(text: str) -> tuple[str, str, str] | None:
     """Job, place and step of an id such as ``7``, ``7_3.batch``, ``7_[0-9%2]`` or ``7+1.0``."""
+    if text.isdecimal():
+        return text, "", ""
     match = _JOB_ID.fullmatch(text.strip())
     if match is None:
         return None

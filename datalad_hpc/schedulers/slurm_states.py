@@ -6,9 +6,12 @@ Where nothing is told Slurm prints one of many words (``Unknown``, ``N/A``,
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import cache
 from typing import Any
 
 from datalad_hpc.job import Phase
@@ -111,6 +114,14 @@ def exit_of(text: str) -> tuple[int | None, int | None]:
 def number_of(text: str) -> int | None:
     """A whole number."""
     return int(text) if text.strip().isdigit() else None
+
+
+@cache
+def group_of(text: str) -> str:
+    """Name of the group with a number; the number where this machine has no such group."""
+    with contextlib.suppress(KeyError, ValueError):
+        return grp.getgrgid(int(text)).gr_name
+    return told(text)
 
 
 def minutes_of(text: str) -> int | None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from datalad_hpc.collection import paused
 from datalad_hpc.job import (
     Claim,
     ClaimRole,
@@ -148,6 +149,13 @@ class Store:
         """All jobs that are neither finished nor given up, oldest first."""
         return self._jobs(is_open(self._scope))
 
+    def open_numbers(self) -> dict[str, int]:
+        """How many of them each scheduler has."""
+        query = select(jobs.c.scheduler, func.count()).where(is_open(self._scope))
+        with self._reading() as connection:
+            found = connection.execute(query.group_by(jobs.c.scheduler)).all()
+        return {row[0]: row[1] for row in found}
+
     def unsettled_jobs(self) -> list[Job]:
         """Jobs that are being submitted, or were interrupted then, oldest first."""
         states = [JobState.RESERVED.value, JobState.SUBMITTING.value]
@@ -163,19 +171,19 @@ class Store:
         return self._jobs(and_(jobs.c.scope == self._scope, named))
 
     def _jobs(self, condition: ColumnElement[bool]) -> list[Job]:
-        query = select(jobs).where(condition).order_by(jobs.c.key)
+        columns = [jobs.c[name] for name in rows.JOB_COLUMNS]
+        query = select(*columns).where(condition).order_by(jobs.c.key)
         claimed = select(claims.c.job, claims.c.path, claims.c.kind, claims.c.role)
         claimed = claimed.join(jobs, jobs.c.key == claims.c.job).where(condition)
         with self._reading() as connection:
             found = connection.execute(query).all()
-            held = connection.execute(claimed.order_by(claims.c.key)).all()
+            held = connection.execute(claimed.order_by(claims.c.key)).all() if found else ()
         of_job: dict[int, list[Claim]] = defaultdict(list)
-        for job, path, kind, role in held:
-            of_job[job].append(rows.claim_of(path, kind, role))
-        # Thousands at once: a plain dictionary is far cheaper to ask than what SQLAlchemy offers.
-        names = jobs.c.keys()
-        plain = (dict(zip(names, row, strict=True)) for row in found)
-        return [rows.job_of(row, of_job[row["key"]]) for row in plain]
+        # Thousands of jobs are no garbage.
+        with paused():
+            for job, path, kind, role in held:
+                of_job[job].append(rows.claim_of(path, kind, role))
+            return [rows.job_of(row, of_job[row[0]]) for row in found]
 
     # Finishing
 

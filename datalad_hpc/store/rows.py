@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
@@ -13,6 +13,26 @@ from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request,
 
 PLAIN_TASK = -1
 """Number under which the one task of a plain job is kept."""
+
+JOB_COLUMNS = (
+    "key",
+    "token",
+    "state",
+    "scheduler",
+    "cluster",
+    "job_id",
+    "created",
+    "submitted",
+    "command",
+    "folder",
+    "inputs",
+    "message",
+    "details",
+    "commit",
+    "ref",
+    "note",
+)
+"""What :func:`job_of` takes, in its order."""
 
 _parse = json.JSONDecoder().raw_decode
 
@@ -59,39 +79,37 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
     }
 
 
-def job_of(row: Mapping[str, Any], claims: Iterable[Claim]) -> Job:
-    """The job that a row stands for."""
-    more = _parse(row["details"])[0]
+def job_of(row: Sequence[Any], claims: Iterable[Claim]) -> Job:
+    """The job that a row of :data:`JOB_COLUMNS` stands for; written to be quick with thousands."""
+    (key, token, state, scheduler, cluster, job_id, created, submitted) = row[:8]
+    (command, folder, inputs, message, details, commit, ref, note) = row[8:]
+    more = _parse(details)[0]
+    # What JSON has made lists of were tuples.
+    asked: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in more["request"].items()
+    }
+    tasks = more["tasks"]
     return Job(
-        key=row["key"],
-        token=row["token"],
-        state=_STATES[row["state"]],
-        scheduler=row["scheduler"],
-        cluster=row["cluster"],
-        job_id=row["job_id"],
-        created=datetime.fromisoformat(row["created"]),
-        submitted=datetime.fromisoformat(row["submitted"]) if row["submitted"] else None,
-        request=Request(
-            command=row["command"],
-            folder=row["folder"],
-            inputs=tuple(_parse(row["inputs"])[0]),
-            message=row["message"],
-            **{name: _frozen(value) for name, value in more["request"].items()},
-        ),
+        key=key,
+        token=token,
+        state=_STATES[state],
+        scheduler=scheduler,
+        cluster=cluster,
+        job_id=job_id,
+        created=datetime.fromisoformat(created),
+        submitted=datetime.fromisoformat(submitted) if submitted else None,
+        request=Request(command, folder, tuple(_parse(inputs)[0]), message=message, **asked),
         script=more["script"],
         submit_line=tuple(more["submit_line"]),
-        tasks=_frozen(more["tasks"]),
+        tasks=None if tasks is None else tuple(tasks),
         head=more["head"],
         worktree=more.get("worktree", ""),
-        commit=row["commit"],
-        ref=row["ref"],
-        note=row["note"],
+        commit=commit,
+        ref=ref,
+        note=note,
         claims=tuple(claims),
     )
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def claim_row(job: int, claim: Claim) -> dict[str, Any]:

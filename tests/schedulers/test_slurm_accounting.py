@@ -112,7 +112,7 @@ def test_names_and_submit_lines_may_hold_newlines_and_bars() -> None:
 
 def test_facts_and_identity_are_apart() -> None:
     row = recorded("sacct-facts.txt")["133", "0"]
-    assert row.identity == {"user": "alice", "group": "alice", "account": "alice"}
+    assert row.identity == {"user": "alice", "group": "54321", "account": "alice"}
     assert "alice" not in row.facts.values()
     assert row.facts == {
         "name": "two\nlines | here",

@@ -11,8 +11,11 @@ from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.job import Phase
 from datalad_hpc.schedulers.slurm_queue import (
     FIELD_END,
+    LIVE_COLUMNS,
     ROW_END,
+    live_command,
     parse,
+    parse_live,
     parse_settings,
     queue_command,
 )
@@ -108,6 +111,46 @@ def test_an_empty_queue() -> None:
 def test_something_else_is_no_answer(text: str, message: str) -> None:
     with pytest.raises(SchedulerUnreachable, match=message):
         parse(text)
+
+
+def live_line(job: str, state: str, **fields: str) -> str:
+    told = {"JobArrayID": job, "State": state, "SubmitTime": "1795232972", "Comment": "(null)"}
+    return FIELD_END.join({**told, **fields}.get(column, "") for column in LIVE_COLUMNS) + ROW_END
+
+
+def test_the_call_for_live_jobs_is_a_short_one() -> None:
+    command = live_command(["one"])
+    assert {"--me", "--all", "--noheader", "--clusters=one"} <= set(command)
+    assert not any(word.startswith("--states") for word in command)
+    assert not any("UserName" in word or "GroupName" in word for word in command)
+
+
+def test_rows_of_live_jobs() -> None:
+    text = "\n".join(
+        [
+            live_line("7", "PENDING", Reason="Priority", StartTime="1795239999"),
+            live_line("8_3", "RUNNING", NodeList="node01", StartTime="1795232974", Comment="a\nb"),
+            live_line("8_[4-9%2]", "PENDING"),
+            live_line("70", "RUNNING"),
+        ]
+    )
+    plain, task, pending = parse_live(text, {"7", "8"})
+    assert (plain.job_id, plain.place, plain.task.state) == ("7", "", "PENDING")
+    assert (plain.task.reason, plain.task.started, plain.evidence) == ("Priority", None, "")
+    assert plain.submitted == datetime.fromtimestamp(1795232972, tz=timezone.utc)
+    assert (task.place, task.evidence, task.task.nodes) == ("3", "a\nb", "node01")
+    assert task.task.started == datetime.fromtimestamp(1795232974, tz=timezone.utc)
+    assert pending.place == "[4-9%2]"
+
+
+@pytest.mark.parametrize("state", ["COMPLETING", "COMPLETED", "CANCELLED"])
+def test_what_became_of_a_job_that_has_ended_is_left_to_accounting(state: str) -> None:
+    assert parse_live(live_line("7", state), {"7"}) == []
+
+
+def test_half_an_answer_on_live_jobs_is_no_answer() -> None:
+    with pytest.raises(SchedulerUnreachable, match="breaks off"):
+        parse_live(live_line("7", "PENDING")[:-1], {"7"})
 
 
 def test_settings() -> None:

@@ -18,7 +18,7 @@ from datalad_hpc.job import JobKey, JobStatus, Phase, Submission
 from datalad_hpc.schedulers.base import Handover
 from datalad_hpc.schedulers.slurm import Slurm
 from datalad_hpc.schedulers.slurm_accounting import LAST_COLUMN, SEPARATOR, STATUS_COLUMNS
-from datalad_hpc.schedulers.slurm_queue import COLUMNS, FIELD_END, ROW_END
+from datalad_hpc.schedulers.slurm_queue import COLUMNS, FIELD_END, LIVE_COLUMNS, ROW_END
 
 
 def slurm_answers() -> bool:
@@ -339,10 +339,62 @@ def test_many_jobs_are_one_query_for_each_chunk(
     header = SEPARATOR.join((*STATUS_COLUMNS, LAST_COLUMN))
     stand_in(tmp_path, monkeypatch, "sacct", f"printf '%s\\n' '{header}'", code=0)
     stand_in(tmp_path, monkeypatch, "squeue", "", code=0)
-    keys = [JobKey(str(number), "", f"token{number}", SINCE) for number in range(1, 1202)]
-    assert Slurm().status(keys) == {}
-    assert calls(tmp_path, "sacct") == 3
-    assert calls(tmp_path, "squeue") == 1
+    assert Slurm().status(many_keys(1201)) == {}
+    assert calls(tmp_path, "sacct") == 2
+    # Which are live, and what is known of those that accounting does not know.
+    assert calls(tmp_path, "squeue") == 2
+
+
+def many_keys(number: int) -> list[JobKey]:
+    return [JobKey(str(job), "", f"token{job}", SINCE) for job in range(10**8, 10**8 + number)]
+
+
+def live_line(key: JobKey) -> str:
+    told = {"JobArrayID": key.job_id, "State": "PENDING", "Comment": f"datalad-hpc:{key.token}"}
+    return FIELD_END.join(told.get(column, "") for column in LIVE_COLUMNS) + ROW_END
+
+
+def test_accounting_is_not_asked_for_many_jobs_that_are_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = many_keys(60)
+    answer = tmp_path / "answer"
+    answer.write_text("\n".join(live_line(key) for key in keys))
+    stand_in(tmp_path, monkeypatch, "sacct", "exit 1")
+    stand_in(tmp_path, monkeypatch, "squeue", f"cat '{answer}'", code=0)
+    slurm = Slurm()
+    slurm.expect(len(keys))
+    assert {status.phase for status in slurm.status(keys).values()} == {Phase.LIVE}
+    assert len(slurm.status(keys)) == len(keys)
+    assert calls(tmp_path, "squeue") == 2, "what was asked early is taken once"
+    assert calls(tmp_path, "sacct") == 0
+
+
+def test_without_the_queue_accounting_tells_of_many_jobs(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = desk.submit("--wrap", "true")
+    stand_in(tmp_path, monkeypatch, "squeue", "echo 'no controller' >&2")
+    desk.end(ended)
+    desk.slurm.expect(61)
+    found = desk.slurm.status([*many_keys(60), ended])
+    assert {job: states(status) for job, status in found.items()} == {
+        ended.job_id: {None: "COMPLETED"}
+    }
+
+
+def test_live_and_ended_ones_among_many_jobs(desk: Desk) -> None:
+    ended = desk.submit("--wrap", "true")
+    held = desk.submit("--hold", "--wrap", "true")
+    array = desk.submit("--array=0-3", "--hold", "--wrap", "true", tasks=(0, 1, 2, 3))
+    desk.end(ended)
+    found = desk.slurm.status([*many_keys(60), ended, held, array], facts=True)
+    assert {job: states(status) for job, status in found.items()} == {
+        ended.job_id: {None: "COMPLETED"},
+        held.job_id: {None: "PENDING"},
+        array.job_id: dict.fromkeys(range(4), "PENDING"),
+    }
+    assert found[ended.job_id].facts
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.job import JobKey, JobStatus, Phase, Submission, TaskStatus
 from datalad_hpc.schedulers.slurm_rows import (
     Row,
+    certainly_live,
     collect,
     is_doubtful,
     is_ours,
@@ -120,6 +121,25 @@ def test_a_stub_tells_nothing_but_what_was_used() -> None:
     assert (task.state, task.cpu_time, task.peak_memory) == ("FAILED", 2.5, 4096)
     array = status(_0="FAILED")
     assert with_usage(array, stub.task) is array
+
+
+@pytest.mark.parametrize(
+    ("tasks", "rows", "live"),
+    [
+        (None, [row(state="PENDING")], True),
+        (None, [row(state="RUNNING")], True),
+        (None, [row(state="COMPLETED")], False),
+        (None, [], False),
+        (None, [row(state="PENDING", evidence="sbatch --comment=datalad-hpc:another")], False),
+        ((0, 1, 2), [row("[1-2]", "PENDING"), row("0")], True),
+        ((0, 1, 2), [row("[1-2]", "PENDING")], False),
+        ((0, 1, 2), [row("[1-2...", "PENDING"), row("0")], False),
+    ],
+)
+def test_jobs_of_which_the_queue_tells_enough(
+    tasks: tuple[int, ...] | None, rows: list[Row], live: bool
+) -> None:
+    assert list(certainly_live([key(tasks)], rows)) == (["7"] if live else [])
 
 
 def test_start_and_end_of_a_job_span_its_tasks() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import os
 from datetime import datetime, timezone
 
 import pytest
@@ -13,6 +15,7 @@ from datalad_hpc.schedulers.slurm_states import (
     ENDED_STATES,
     bytes_of,
     exit_of,
+    group_of,
     minutes_of,
     phase_of,
     seconds_of,
@@ -132,3 +135,9 @@ def test_limits_are_minutes() -> None:
 def test_words_for_nothing_are_empty() -> None:
     assert told("None assigned") == ""
     assert told(" node[1-3] ") == "node[1-3]"
+
+
+def test_groups_are_known_by_name_where_they_are_known() -> None:
+    assert group_of(str(os.getgid())) == grp.getgrgid(os.getgid()).gr_name
+    assert group_of("3999999999") == "3999999999"
+    assert group_of("") == ""

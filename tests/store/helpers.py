@@ -37,7 +37,7 @@ for number, path in enumerate(paths):
     os.close(go)
     os.read(waiting, 1)  # ends for all of them at once
     job = Job(
-        0, f"token-{number}", JobState.RESERVED, "slurm", "", "", datetime.now(timezone.utc), None,
+        0, f"rival-{number}", JobState.RESERVED, "slurm", "", "", datetime.now(timezone.utc), None,
         Request("sbatch x", "", (), (path,)), "", (), None, "", "", "", "", (claim_for(path),),
     )
     try:

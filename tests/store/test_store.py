@@ -298,3 +298,11 @@ def test_a_path_may_stand_for_a_url(tmp_path: Path, new_job: NewJob, name: str) 
         store.reserve(new_job("out"))
     assert path.exists()
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_open_jobs_are_counted_by_scheduler(store: Store, new_job: NewJob) -> None:
+    assert store.open_numbers() == {}
+    jobs = [store.reserve(new_job(f"out/{n}")) for n in range(3)]
+    store.reserve(new_job("out/3", scheduler="local"))
+    store.finished([jobs[0].key])
+    assert store.open_numbers() == {"slurm": 2, "local": 1}

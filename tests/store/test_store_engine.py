@@ -168,7 +168,7 @@ def test_a_damaged_file_is_said_to_be(url: str, new_job: NewJob) -> None:
 def test_a_missing_table_is_said_to_be(url: str) -> None:
     opened(url)
     with sqlite3.connect(file_of(url)) as connection:
-        connection.execute("DROP TABLE claims")
+        connection.execute("DROP TABLE jobs")
     with pytest.raises(StoreUnusable, match="lacks a table"):
         opened(url)
 
