@@ -106,7 +106,7 @@ class AnnexAdder:
                 for told in pool.map(self._add_some, indexes):
                     answers |= told
             finally:
-                # The others need not go on where one has failed, or we are interrupted.
+                # Where we are interrupted nobody need go on.
                 self._waiting.clear()
         return self._failures(files, answers)
 
@@ -121,6 +121,8 @@ class AnnexAdder:
                 if annex.code and not any(answers.values()):
                     raise ProcessFailed(f"it ended with exit code {annex.code}")
             except ProcessFailed as error:
+                # The others need not go on.
+                self._waiting.clear()
                 raise self._failed(errors, error) from error
         return answers
 

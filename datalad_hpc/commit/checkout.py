@@ -94,7 +94,10 @@ class Checkout:
     ) -> dict[str, str]:
         if not self.repository.is_annex:
             files = [path for changes in chosen for path in changes.to_hash()]
-            return add_to_git(self.repository, self.scratch.path, files)
+            refused = add_to_git(self.repository, self.scratch.path, files)
+            for _ in files:
+                hashed()
+            return refused
         failures: dict[str, str] = {}
         for locking in Locking:
             files = [path for changes in chosen for path in changes.to_hash(locking)]
