@@ -68,10 +68,23 @@ class ScratchIndex:
         folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._repository.scratch_dir)
         path = Path(self._folders.enter_context(folder)) / "index"
         with contextlib.suppress(FileNotFoundError):
-            # With its time: Git tells by it which files may have changed right after
-            # the index was written (see racy-git in Git's documentation).
-            shutil.copy2(of or index_of(self._repository), path)
+            _duplicate(of or index_of(self._repository), path)
         return path
+
+
+def _duplicate(index: Path, path: Path) -> None:
+    """Give an index a second name: Git never changes one in place, but renames a new one over it.
+
+    A file system without hard links gets a copy, with the time of the original: Git tells by it
+    which files may have changed right after the index was written (see racy-git in Git's
+    documentation).
+    """
+    try:
+        os.link(index, path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(index, path)
 
 
 @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from datalad_hpc.commit.recording import Recorder
 from tests.commit.helpers import changed, commit, git, history, record, status, work, write
 
 BEFORE = {"staged": "1", "modified": "1", "both": "1", "deleted": "1", "removed": "1", "kept": "1"}
@@ -82,3 +84,24 @@ def test_modification_of_the_same_moment_and_size_is_still_seen(plain: Path) -> 
     write(plain, {"out": "x"})
     record(plain, work(1, "out"))
     assert status(plain) == " M racy\0"
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_the_users_index_stays_until_the_branch_moves(
+    text_root: Path, monkeypatch: pytest.MonkeyPatch, can_link: bool
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    if not can_link:
+        monkeypatch.setattr(os, "link", refuse)
+    index = text_root / ".git" / "index"
+    before = index.read_bytes()
+    write(text_root, {"out/a.txt": "a", "out/b.dat": b"\0b", "out/deep/c.txt": "c"})
+    seen: list[bytes] = []
+    recorder = Recorder(text_root)
+    recorder.record([work(1, "out/")], lambda _planned: seen.append(index.read_bytes()))
+    assert seen == [before]
+    assert index.read_bytes() != before
+    assert index.stat().st_nlink == 1
+    assert status(text_root) == ""
