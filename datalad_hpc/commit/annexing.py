@@ -35,6 +35,11 @@ AHEAD = 8
 """Files that a git-annex is told of before it has answered for the first of them."""
 
 
+ONE_AT_A_TIME = "annex.pidlock"
+"""Setting for file systems without locks (git-annex(1)): a second process would wait for the first,
+and give up after five minutes."""
+
+
 class Locking(Enum):
     """How an annexed file is kept in Git; the value is git-annex's own setting for it."""
 

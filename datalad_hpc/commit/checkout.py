@@ -12,7 +12,7 @@ from pathlib import Path
 
 from datalad_hpc.claims import matches
 from datalad_hpc.commit.adding import add_to_git, mend_modes
-from datalad_hpc.commit.annexing import AnnexAdder, Locking, processes_for
+from datalad_hpc.commit.annexing import ONE_AT_A_TIME, AnnexAdder, Locking, processes_for
 from datalad_hpc.commit.changes import ChangeFinder, Changes, Found
 from datalad_hpc.commit.index import differences, enter, index_lock, remove_stale_lock
 from datalad_hpc.commit.repository import Repository
@@ -99,6 +99,8 @@ class Checkout:
                 hashed()
             return refused
         failures: dict[str, str] = {}
+        if self.repository.settings.is_on(ONE_AT_A_TIME):
+            jobs = 1
         for locking in Locking:
             files = [path for changes in chosen for path in changes.to_hash(locking)]
             number = processes_for(len(files), sum(changes.size for changes in chosen), jobs)

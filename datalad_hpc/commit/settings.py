@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 ASKED = (
     r"^(author\..*|committer\..*|commit\.gpgsign|core\.hookspath"
-    r"|maintenance\.auto|maintenance\.autodetach|gc\.autodetach)$"
+    r"|annex\.pidlock|maintenance\.auto|maintenance\.autodetach|gc\.autodetach)$"
 )
 """Settings that matter to us, for ``git config --get-regexp``: names in lower case."""
 

@@ -67,6 +67,14 @@ def test_all_share_the_files_and_nothing_is_lost(text_root: Path, started: Path)
     assert_sound(text_root)
 
 
+def test_one_at_a_time_where_git_annex_has_no_better_lock(text_root: Path, started: Path) -> None:
+    git(text_root, "config", "annex.pidlock", "true")
+    write(text_root, _files())
+    (outcome,) = _recorded(text_root, "out/")
+    assert len(outcome.files) == NUMBER
+    assert len(started.read_text().splitlines()) == 1
+
+
 def test_the_same_content_in_all_files(root: Path) -> None:
     write(root, {f"out/{position}": "the same" for position in range(NUMBER)})
     _recorded(root, "out/")
