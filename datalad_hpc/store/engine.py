@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool
 
 from datalad_hpc.errors import BadRequest, StoreUnusable
 from datalad_hpc.store.migrations import migrate
@@ -47,24 +48,38 @@ def store_exists(url: str) -> bool:
     return not path or os.path.exists(path)
 
 
-def start_engine(url: str, timeout: float) -> Engine:
+@contextlib.contextmanager
+def connected(url: str, timeout: float) -> Iterator[Connection]:
+    """A connection to a store, for all transactions of a command.
+
+    To open the file anew for each of them would cost dozens of metadata operations.
+    """
+    with in_plain_words(url, timeout):
+        if path := file_of(url):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        connection = _engine(url, timeout).connect()
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@cache
+def _engine(url: str, timeout: float) -> Engine:
     """An engine whose transactions take SQLite's write lock at their start.
 
     The default of Python's driver is to begin late and to upgrade a read lock
     on the first write: two processes that both checked the claims would then
     both go on. SQLite stays in its rollback journal mode, since its newer
     write-ahead log needs shared memory, which network file systems lack.
+
+    An engine holds no connection, and is kept for what it has learned: to work
+    statements out takes longer than to execute them.
     """
-    with in_plain_words(url, timeout):
-        if not file_of(url):
-            return create_engine(parsed_url(url), poolclass=NullPool)
-        os.makedirs(os.path.dirname(file_of(url)) or ".", exist_ok=True)
-        engine = create_engine(
-            parsed_url(url),
-            # Opening the file anew for each transaction costs dozens of metadata operations.
-            poolclass=StaticPool,
-            connect_args={"timeout": timeout, "isolation_level": None},
-        )
+    if not file_of(url):
+        return create_engine(parsed_url(url), poolclass=NullPool)
+    arguments = {"timeout": timeout, "isolation_level": None}
+    engine = create_engine(parsed_url(url), poolclass=NullPool, connect_args=arguments)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -74,7 +89,7 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
-def prepare_schema(engine: Engine, url: str, timeout: float) -> None:
+def prepare_schema(connection: Connection, url: str, timeout: float) -> None:
     """Create the tables of a new store, migrate an older one, refuse one that is newer.
 
     Raises
@@ -82,10 +97,10 @@ def prepare_schema(engine: Engine, url: str, timeout: float) -> None:
     StoreUnusable
       The store is from a newer version, or cannot be read.
     """
-    with in_plain_words(url, timeout), reading(engine) as connection:
+    with in_plain_words(url, timeout), reading(connection):
         if _version(connection, url) == SCHEMA_VERSION:
             return
-    with in_plain_words(url, timeout), engine.begin() as connection:
+    with in_plain_words(url, timeout), writing(connection):
         # Another process may have done it while we waited for the lock.
         version = _version(connection, url)
         if version == 0:
@@ -106,10 +121,17 @@ def _version(connection: Connection, url: str) -> int:
 
 
 @contextlib.contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(connection: Connection) -> Iterator[Connection]:
     """A transaction that only reads, and so works beside a writer that has not committed."""
-    with engine.connect() as connection:
-        yield connection.execution_options(reads_only=True)
+    with connection.execution_options(reads_only=True).begin():
+        yield connection
+
+
+@contextlib.contextmanager
+def writing(connection: Connection) -> Iterator[Connection]:
+    """A transaction that nobody else writes beside."""
+    with connection.execution_options(reads_only=False).begin():
+        yield connection
 
 
 @contextlib.contextmanager

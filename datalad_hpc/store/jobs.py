@@ -12,7 +12,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    Engine,
     Executable,
     and_,
     bindparam,
@@ -35,7 +34,7 @@ from datalad_hpc.job import (
     TaskStatus,
 )
 from datalad_hpc.store import rows
-from datalad_hpc.store.engine import in_plain_words, prepare_schema, reading, start_engine
+from datalad_hpc.store.engine import connected, in_plain_words, prepare_schema, reading, writing
 from datalad_hpc.store.held import is_open, refuse_claimed
 from datalad_hpc.store.tables import claims, jobs, tasks
 
@@ -61,20 +60,17 @@ def open_store(url: str, *, scope: str = "", timeout: float = 60.0) -> Iterator[
     StoreUnusable
       It is locked, damaged, cannot be written or is from a newer version.
     """
-    engine = start_engine(url, timeout)
-    try:
-        prepare_schema(engine, url, timeout)
-        yield Store(engine, url, scope, timeout)
-    finally:
-        engine.dispose()
+    with connected(url, timeout) as connection:
+        prepare_schema(connection, url, timeout)
+        yield Store(connection, url, scope, timeout)
 
 
 class Store:
     """Jobs, tasks and claims of one dataset."""
 
-    def __init__(self, engine: Engine, url: str, scope: str, timeout: float) -> None:
-        """Take an engine whose schema is in place; see :func:`open_store`."""
-        self._engine = engine
+    def __init__(self, connection: Connection, url: str, scope: str, timeout: float) -> None:
+        """Take a connection to a store whose schema is in place; see :func:`open_store`."""
+        self._connection = connection
         self._url = url
         self._scope = scope
         self._timeout = timeout
@@ -221,12 +217,12 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with in_plain_words(self._url, self._timeout), self._engine.begin() as connection:
+        with in_plain_words(self._url, self._timeout), writing(self._connection) as connection:
             yield connection
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with in_plain_words(self._url, self._timeout), reading(self._engine) as connection:
+        with in_plain_words(self._url, self._timeout), reading(self._connection) as connection:
             yield connection
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -103,17 +104,16 @@ def counted(store: Store) -> Iterator[dict[str, int]]:
     def count_instructions() -> None:
         counts["instructions"] += 100
 
-    def connected(connection: sqlite3.Connection, _record: object) -> None:
-        connection.set_progress_handler(count_instructions, 100)
-
     def executed(*_any: object) -> None:
         counts["statements"] += 1
 
-    event.listen(store._engine, "connect", connected)
-    event.listen(store._engine, "before_cursor_execute", executed)
+    driver: Any = store._connection.connection.dbapi_connection
+    driver.set_progress_handler(count_instructions, 100)
+    event.listen(store._connection.engine, "before_cursor_execute", executed)
     yield counts
-    event.remove(store._engine, "connect", connected)
-    event.remove(store._engine, "before_cursor_execute", executed)
+    event.remove(store._connection.engine, "before_cursor_execute", executed)
+    driver.set_progress_handler(None, 0)
+    assert counts["statements"], "nothing was counted"
 
 
 def cost(store: Store, job: Job) -> int:
