@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -82,11 +83,14 @@ class Checkout:
         }
         if not owner:
             return {}
-        before = differences(self.repository, self.scratch.path)
-        failures = self._hash(list(chosen.values()), jobs, hashed)
+        # A large index takes its time, in which git-annex can start.
+        (untouched,) = self.scratch.spares(1)
+        with ThreadPoolExecutor(1) as meanwhile:
+            before = meanwhile.submit(differences, self.repository, untouched)
+            failures = self._hash(list(chosen.values()), jobs, hashed)
         gone = {path: None for changes in chosen.values() for path in changes.gone}
         enter(self.repository, gone, self.scratch.path)
-        self._sort_entries(owner, before)
+        self._sort_entries(owner, before.result())
         return {owner[path]: f"{path}: {why}" for path, why in failures.items()}
 
     def _hash(
