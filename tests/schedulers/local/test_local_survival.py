@@ -59,6 +59,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
+def _heed_signals() -> None:
+    """Be hit by what the tests' own starter may ignore (nohup)."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_jobs_survive_the_shell(bench: Bench, number: int) -> None:
     submit = command(bench, "--wrap", f"{HOLD}; touch done")
@@ -68,6 +74,7 @@ def test_jobs_survive_the_shell(bench: Bench, number: int) -> None:
         env=environment(),
         start_new_session=True,
         text=True,
+        preexec_fn=_heed_signals,
     )
     with shell:
         assert shell.stdout
