@@ -40,20 +40,18 @@ class Listing:
     empty: list[Claim] = field(default_factory=list)
     """Claims without a file."""
 
-    @property
-    def number(self) -> int:
-        """How many files there are."""
-        return sum(status is not None for status in self.files.values())
-
-    @property
-    def size(self) -> int:
-        """Their bytes."""
-        return sum(status.st_size for status in self.files.values() if status)
+    number: int = 0
+    """How many files there are."""
+    size: int = 0
+    """Their bytes."""
 
     def enter(self, place: Place, status: os.stat_result | None) -> None:
         """Add a file, or the top of a repository unless a file is known there."""
         if self.files.get(place) is None:
             self.files[place] = status
+            if status:
+                self.number += 1
+                self.size += status.st_size
 
 
 @dataclass
