@@ -236,3 +236,17 @@ def test_nothing_to_do_is_said(lab: Lab) -> None:
         (answer,) = lab.dataset.finish(result_renderer="disabled", on_failure="ignore", **options)
         assert answer["status"] == "notneeded"
         assert "no open jobs" in text_of(answer).lower()
+
+
+def test_an_adjusted_branch_is_refused_and_nothing_is_lost(lab: Lab) -> None:
+    branch = lab.git("symbolic-ref", "--short", "HEAD").strip()
+    jobs = three_jobs(lab)
+    lab.git("annex", "adjust", "--unlock")
+    head = lab.git("rev-parse", "HEAD")
+    (refused,) = lab.finish()
+    assert refused["status"] == "impossible"
+    assert "adjusted branch refs/heads/adjusted/" in text_of(refused)
+    assert lab.git("rev-parse", "HEAD") == head
+    assert list(lab.listed()) == jobs
+    lab.git("checkout", "-q", branch)
+    assert [res["status"] for res in lab.finish()] == ["ok"] * 3
