@@ -136,7 +136,7 @@ def _problem(finish: Round, job: Job, answer: JobStatus, listing: Listing) -> st
 
 
 def _close(finish: Round, job: Job, answer: JobStatus | None, problem: str) -> Result:
-    changed = [] if job.request.alternative else restore(finish.root, job.claims)
+    changed = [] if job.request.alternative else restore(finish.root, job.claims, job.token)
     tasks = answer.tasks if answer else ()
     finish.store.closed(job, tasks, problem)
     left = f"; it had changed these, which were left so: {', '.join(changed)}" if changed else ""

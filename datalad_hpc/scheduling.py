@@ -134,7 +134,7 @@ def _prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):
         _install(workplace, plan.outputs)
-        preparing.make_writable(workplace.root, plan.outputs)
+        preparing.make_writable(workplace.root, plan.outputs, job.token)
     _make_log_folders(Path(plan.base), job)
 
 

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from datalad_hpc.errors import SchedulerUnreachable
@@ -24,8 +24,12 @@ from datalad_hpc.workplace import Workplace
 lgr = logging.getLogger("datalad.hpc.submissions")
 
 
+_LOCKS = ("submission-", ".lock")
+"""Beginning and end of the locks' names, with a token in between."""
+
+
 def _lock_path(workplace: Workplace, token: str) -> Path:
-    return workplace.local_state / f"submission-{token}.lock"
+    return workplace.local_state / token.join(_LOCKS)
 
 
 @contextlib.contextmanager
@@ -33,27 +37,56 @@ def submission_lock(workplace: Workplace, token: str) -> Iterator[int]:
     """Say that somebody is at work on a submission; gives the descriptor to hand on."""
     path = _lock_path(workplace, token)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    descriptor = _made_and_locked(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
         os.close(descriptor)
         path.unlink(missing_ok=True)
 
 
-def _somebody_is_at_work(workplace: Workplace, token: str) -> bool:
+def _made_and_locked(path: Path) -> int:
+    """A lock of our own, made again where somebody took it for left behind before we had it."""
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _nobody_at_work(path: Path) -> Iterator[bool]:
+    """Whether nobody is at work on a submission; then nobody begins to during the context."""
     try:
-        descriptor = os.open(_lock_path(workplace, token), os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
-        return False
+        yield True
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        yield False
+    else:
+        yield True
     finally:
         os.close(descriptor)
-    return False
+
+
+def _somebody_is_at_work(workplace: Workplace, token: str) -> bool:
+    with _nobody_at_work(_lock_path(workplace, token)) as free:
+        return not free
+
+
+def _remove_locks_left(workplace: Workplace, unsettled: Container[str]) -> None:
+    """Remove the locks of processes that were killed before their job was kept, or at the end."""
+    first, last = _LOCKS
+    for path in workplace.local_state.glob(f"{first}*{last}"):
+        if path.name[len(first) : -len(last)] not in unsettled:
+            with _nobody_at_work(path) as free:
+                if free:
+                    path.unlink(missing_ok=True)
 
 
 def settle_submissions(
@@ -71,7 +104,9 @@ def settle_submissions(
     log_claims:
       Tells the claims of an adopted job's logs.
     """
-    for job in store.unsettled_jobs():
+    unsettled = store.unsettled_jobs()
+    _remove_locks_left(workplace, [job.token for job in unsettled])
+    for job in unsettled:
         if _somebody_is_at_work(workplace, job.token):
             continue
         if job.state is JobState.RESERVED:
@@ -102,6 +137,6 @@ def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
         # Rarely needed, and the better part of all that writes Git.
         from datalad_hpc.commit.restoring import restore
 
-        restore(workplace.root, job.claims)
+        restore(workplace.root, job.claims, job.token)
     store.move(job, JobState.REFUSED, note=note)
     _lock_path(workplace, job.token).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers import wait_for
+from tests.helpers import is_locked, wait_for
 
 if TYPE_CHECKING:
     from datalad.api import Dataset
@@ -88,7 +87,7 @@ def local_spool(tmp_path: Path) -> Iterator[Path]:
         patch.setenv("DATALAD_HPC_LOCAL_SPOOL", str(folder))
         datalad.cfg.reload(force=True)
         yield folder
-        wait_for(lambda: not _is_locked(folder / "dispatcher.lock"))
+        wait_for(lambda: not is_locked(folder / "dispatcher.lock"))
     datalad.cfg.reload(force=True)
 
 
@@ -96,15 +95,3 @@ def local_spool(tmp_path: Path) -> Iterator[Path]:
 def scheduler_name(request: pytest.FixtureRequest, local_spool: Path) -> str:
     """Each scheduler in turn."""
     return str(request.param)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock."""
-    if not path.exists():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

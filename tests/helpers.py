@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 def wait_for(
@@ -31,3 +37,20 @@ def wait_for(
             raise AssertionError(f"{condition} did not come true within {timeout:g} seconds")
         time.sleep(interval)
     return answer
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock."""
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def soak(ordinary: Number, many: Number) -> Number:
+    """A number for every day, or the one for ``make soak``, which has all the time."""
+    return many if os.environ.get("DATALAD_HPC_SOAK") else ordinary

@@ -12,7 +12,6 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,17 +20,27 @@ from datalad_hpc.commit.trees import ANNEX_OBJECTS, SUBDATASET, reading_tree
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Locator
 
+SCRATCH = "datalad-hpc-"
+"""Beginning of the names of our own folders in git-annex's one for work in progress."""
 
-def make_writable(root: Path, claims: Iterable[Claim]) -> None:
-    """Put copies in the place of locked annexed files below the claims."""
+
+def make_writable(root: Path, claims: Iterable[Claim], token: str = "") -> None:
+    """Put copies in the place of locked annexed files below the claims.
+
+    Parameters
+    ----------
+    token:
+      The job's own: :func:`.restore` removes by it what is left half copied by a process
+      that was killed.
+    """
     locator = Locator(root)
     for claim in claims:
         for place, status in list(locator.files(claim)):
             if status and stat.S_ISLNK(status.st_mode):
-                _make_writable(root / place.full)
+                _make_writable(root / place.full, token)
 
 
-def _make_writable(link: Path) -> None:
+def _make_writable(link: Path, token: str) -> None:
     target = os.readlink(link)
     if ANNEX_OBJECTS not in target:
         return
@@ -39,7 +48,7 @@ def _make_writable(link: Path) -> None:
     if not content.is_file():
         link.unlink()
         return
-    with scratch_path(content) as copy:
+    with scratch_path(content, token) as copy:
         shutil.copyfile(content, copy)
         status = content.stat()
         copy.chmod(stat.S_IMODE(status.st_mode) | stat.S_IWUSR)
@@ -48,13 +57,15 @@ def _make_writable(link: Path) -> None:
 
 
 @contextlib.contextmanager
-def scratch_path(content: Path) -> Iterator[Path]:
+def scratch_path(content: Path, token: str) -> Iterator[Path]:
     """A free path in git-annex's own folder for work in progress, on the same file system."""
     annex = next(parent for parent in content.parents if parent.name == "annex")
-    folder = annex / "othertmp"
-    folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="datalad-hpc-", dir=folder) as scratch:
-        yield Path(scratch) / "file"
+    folder = annex / "othertmp" / f"{SCRATCH}{token}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder / "file"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_in_place(new: Path, old: Path) -> None:

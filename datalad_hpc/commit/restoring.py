@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from datalad_hpc.claims import matches
 from datalad_hpc.commit.checkout import Checkout
 from datalad_hpc.commit.gathering import Work, gathered
-from datalad_hpc.commit.preparing import put_in_place, scratch_path
+from datalad_hpc.commit.preparing import SCRATCH, put_in_place, scratch_path
 from datalad_hpc.commit.trees import ANNEX_OBJECTS, LINK
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Place
 
 
-def restore(root: Path, claims: tuple[Claim, ...]) -> list[str]:
-    """Undo :func:`.make_writable` where the job has changed nothing.
+def restore(root: Path, claims: tuple[Claim, ...], token: str = "") -> list[str]:
+    """Undo :func:`.make_writable` where the job has changed nothing, also a half of it.
 
     Returns
     -------
@@ -27,11 +28,17 @@ def restore(root: Path, claims: tuple[Claim, ...]) -> list[str]:
     changed: list[str] = []
     with gathered(root, [Work(0, "", claims, lambda _files: "")]) as found:
         for checkout in found.checkouts:
-            changed += _restore_in(checkout, claims)
+            _remove_half_copy(checkout, token)
+            changed += _restore_in(checkout, claims, token)
     return changed
 
 
-def _restore_in(checkout: Checkout, claims: tuple[Claim, ...]) -> Iterator[str]:
+def _remove_half_copy(checkout: Checkout, token: str) -> None:
+    annex = checkout.repository.common_dir / "annex"
+    shutil.rmtree(annex / "othertmp" / f"{SCRATCH}{token}", ignore_errors=True)
+
+
+def _restore_in(checkout: Checkout, claims: tuple[Claim, ...], token: str) -> Iterator[str]:
     top = checkout.repository.path
     for path in checkout.changes[0].to_hash():
         entry = checkout.tree.entry(path)
@@ -40,7 +47,7 @@ def _restore_in(checkout: Checkout, claims: tuple[Claim, ...]) -> Iterator[str]:
         target = os.fsdecode(checkout.tree.content(entry.oid))
         content = Path(os.path.normpath((top / path).parent / target))
         if ANNEX_OBJECTS in target and _same(top / path, content):
-            _link_again(top / path, target, content)
+            _link_again(top / path, target, content, token)
         else:
             yield Place(checkout.name, path).full
 
@@ -58,7 +65,7 @@ def _same(file: Path, content: Path) -> bool:
     return one.st_mtime_ns == other.st_mtime_ns or filecmp.cmp(file, content, shallow=False)
 
 
-def _link_again(path: Path, target: str, content: Path) -> None:
-    with scratch_path(content) as link:
+def _link_again(path: Path, target: str, content: Path, token: str) -> None:
+    with scratch_path(content, token) as link:
         link.symlink_to(target)
         put_in_place(link, path)
