@@ -152,16 +152,6 @@ def test_two_worktrees_share_the_claims(local_lab: Lab, tmp_path: Path) -> None:
     assert [res["status"] for res in lab.finish()] == ["ok"]
 
 
-def test_sixteen_at_once_want_one_output(local_lab: Lab) -> None:
-    local_lab.script("sleep 1; echo x > out.txt")
-    crowd = [
-        schedule_in_a_process(local_lab, "-o", "out.txt", "sbatch", "job.sh") for _ in range(16)
-    ]
-    assert sorted(process.wait() for process in crowd) == [0] + [1] * 15
-    assert len(local_lab.listed()) == 1
-    local_lab.wait()
-
-
 def test_two_finishes_at_once_commit_once(local_lab: Lab) -> None:
     local_lab.script("mkdir -p out; echo $1 > out/$1")
     for number in range(6):

@@ -13,14 +13,10 @@ import builtins
 import contextlib
 import io
 import itertools
-import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
-import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +25,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from datalad_hpc import process
+from tests.children import Outcome, start
 
 Reach = Callable[[str], None]
 """Is called at each point, with what is about to happen."""
@@ -82,65 +79,22 @@ class Death:
 
 
 def outcome_of(call: Callable[[], Any], death: Death | None = None) -> Outcome:
-    """Do ``call`` in a child process, which may be told to die.
-
-    A fork is all of a new process that matters here, and costs no start-up.
-    """
-    receiver, sender = os.pipe()
-    with warnings.catch_warnings():
-        # Threads of the test runner are of no use to the child.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        os.close(receiver)
-        _be_the_child(call, death, sender)
-    os.close(sender)
-    with os.fdopen(receiver, "rb") as answers:
-        told = answers.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL, status
-        return Outcome(killed_before=told.decode())
-    failed, value = pickle.loads(told)
-    assert not failed, value
-    return Outcome(value=value)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a child process."""
-
-    killed_before: str = ""
-    """What it was about to do when it died; empty if it did not."""
-    value: Any = None
-    """What the call returned."""
+    """Do a call in a child process, which may be told to die."""
+    if death is None:
+        return start(call).outcome()
+    return start(call, lambda sender: _watch(_fatal(death, sender))).outcome()
 
 
 def points_of(call: Callable[[], Any]) -> list[str]:
     """All points that a call comes to, in their order."""
+    found: list[str] = []
 
     def listed() -> list[str]:
-        found: list[str] = []
-        with _watching(found.append):
-            call()
+        call()
         return found
 
-    points: list[str] = outcome_of(listed).value
+    points: list[str] = start(listed, lambda _sender: _watch(found.append)).outcome().value
     return points
-
-
-def _be_the_child(call: Callable[[], Any], death: Death | None, sender: int) -> None:
-    failed, value = True, None
-    try:
-        with _watching(_fatal(death, sender)) if death else contextlib.nullcontext():
-            value = call()
-        failed = False
-    except BaseException:  # noqa: BLE001 (the parent fails with it)
-        value = traceback.format_exc()
-    finally:
-        with os.fdopen(sender, "wb") as answers:
-            answers.write(pickle.dumps((failed, json.loads(json.dumps(value, default=str)))))
-        os._exit(0)
 
 
 def _fatal(death: Death, sender: int) -> Reach:
@@ -179,15 +133,13 @@ def _is_scheduler(pid: int) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def _watching(reach: Reach) -> Iterator[None]:
-    """Call ``reach`` at each point; for a process that ends soon, since auditing cannot end."""
+def _watch(reach: Reach) -> None:
+    """Call ``reach`` at each point from now on; what Python audits it audits to its end."""
     _watch_files(reach)
     _watch_openings(reach)
     _watch_programs(reach)
     _watch_conversations(reach)
     _watch_store(reach)
-    yield
 
 
 def _watch_files(reach: Reach) -> None:

@@ -82,7 +82,7 @@ def test_finish(ended: tuple[World, list[str]], part: int) -> None:
     for death in deaths(part):
         world.set_back("ended")
         start = world.git("rev-parse", "HEAD").strip()
-        died = world.finish(death).killed_before
+        died = world.finish(death).last_word
         results = world.finish().value
         assert [res["status"] for res in results if res["status"] not in ("ok", "notneeded")] == []
         found = committed_since(world, start)
@@ -112,7 +112,7 @@ def test_schedule(world: World, part: int) -> None:
     for death in deaths(part):
         world.set_back("start")
         start = world.git("rev-parse", "HEAD").strip()
-        died = world.schedule("sbatch change.sh", death, **CHANGE).killed_before
+        died = world.schedule("sbatch change.sh", death, **CHANGE).last_word
         tracked = settled(world)
         again = world.schedule("sbatch change.sh", **CHANGE).value[-1]
         assert again["status"] == ("impossible" if tracked else "ok"), (died, again)
@@ -167,7 +167,7 @@ def test_reschedule(recorded: World, part: int) -> None:
     for death in deaths(part):
         world.set_back("recorded")
         start = world.git("rev-parse", "HEAD").strip()
-        died = world.reschedule(death).killed_before
+        died = world.reschedule(death).last_word
         tracked = settled(world)
         again = world.reschedule().value[-1]
         assert again["status"] == ("impossible" if tracked else "ok"), (died, again)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.children import Outcome
 from tests.helpers import is_locked, wait_for
-from tests.kills.points import Death, Outcome, outcome_of
+from tests.kills.points import Death, outcome_of
 
 OVER = ("COMPLETED", "FAILED", "CANCELLED")
 QUIET = {"result_renderer": "disabled", "on_failure": "ignore", "return_type": "list"}
