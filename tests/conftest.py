@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers import is_locked, wait_for
+from tests.helpers import is_locked, soak, wait_for
 
 if TYPE_CHECKING:
     from datalad.api import Dataset
@@ -95,3 +95,14 @@ def local_spool(tmp_path: Path) -> Iterator[Path]:
 def scheduler_name(request: pytest.FixtureRequest, local_spool: Path) -> str:
     """Each scheduler in turn."""
     return str(request.param)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the tests have counted, for who lets them run long."""
+    if not soak(0, 1):
+        return
+    terminalreporter.section("counted")
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if report.when == "call":
+                terminalreporter.line(f"{report.nodeid}: {name}: {value}")

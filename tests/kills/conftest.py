@@ -19,7 +19,7 @@ echo "$SLURM_JOB_ID" >> {live}/runs
 
 CHANGE = """\
 echo changed > out/old
-rm out/deleted
+rm -f out/deleted
 echo new > out/new
 echo again > out/absent
 echo result > sub/result

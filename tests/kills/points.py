@@ -182,7 +182,8 @@ def _makes_empty_file(path: Any, empties: bool | None) -> bool:
     """Whether to open a file changes anything; ``empties`` is None if it may not even create it."""
     if empties is None or isinstance(path, int) or _text(path).startswith(ELSEWHERE):
         return False
-    return empties or not os.path.lexists(path)
+    # A file without a name is opened by its folder's.
+    return (empties and not os.path.isdir(path)) or not os.path.lexists(path)
 
 
 def _watch_programs(reach: Reach) -> None:
