@@ -52,7 +52,7 @@ wait_for() {
 
 # ---- what answers ----
 
-slurm_answers() { timeout 20 sinfo --noheader >/dev/null 2>&1 && timeout 20 sacct --noheader >/dev/null 2>&1; }
+slurm_answers() { timeout 20 sinfo --noheader >/dev/null 2>&1 && timeout 20 sacct --noheader --starttime=now >/dev/null 2>&1; }
 munge_answers() { munge --no-input 2>/dev/null | unmunge >/dev/null 2>&1; }
 mariadb_answers() { mariadb-admin ping >/dev/null 2>&1; }
 slurmdbd_answers() { timeout 10 sacctmgr --noheader show cluster >/dev/null 2>&1; }

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import pytest
 
-QUESTIONS = (("sinfo", "--noheader"), ("sacct", "--noheader"))
+QUESTIONS = (("sinfo", "--noheader"), ("sacct", "--noheader", "--starttime=now"))
 """A Slurm that can be tested on answers both; the second needs accounting."""
 
 PATIENCE = 30
