@@ -17,7 +17,7 @@ IN_VENV := PATH="$(BIN):$$PATH"
 DESCRIPTION := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint docs bench clean
+.PHONY: help venv demo test soak lint docs bench clean
 # pip must not run twice at once in one environment.
 .NOTPARALLEL:
 
@@ -32,6 +32,9 @@ demo: $(VENV)/.installed-annex  ## run the main job on a small dataset of its ow
 
 test: $(VENV)/.installed-test  ## run all tests; as root on Debian, boot a Slurm for them
 	@$(IN_VENV) tools/test.sh $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed-test  ## run the tests under attack (kills, crowds, faults, names) with large numbers
+	@$(IN_VENV) DATALAD_HPC_SOAK=1 tools/test.sh -m soak $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint  ## run ruff, mypy and codespell
 	$(IN_VENV) ruff check

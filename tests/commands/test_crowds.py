@@ -18,6 +18,8 @@ from tests.children import start
 from tests.commands.conftest import Lab
 from tests.helpers import soak
 
+pytestmark = pytest.mark.soak
+
 SCHEDULES = {"local": soak(50, 500), "slurm": soak(16, 500)}
 ROUNDS = soak(12, 200)
 """How often each of a crowd does what it does."""
