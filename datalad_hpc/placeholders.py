@@ -28,6 +28,7 @@ _QUOTED_PIECE = re.compile(
     r"""'(?P<single>[^']*)'|"(?P<double>(?:\\.|[^"\\])*)"|(?P<bare>(?:\\.|[^'"\\])+|.)""", re.DOTALL
 )
 _SUBSTITUTION = re.compile(r"\$\(|`")
+_FAR_TOO_WIDE = re.compile(r"\d{5}")
 _LIVE_IN_QUOTES = re.compile(r'(["$`\\])')
 
 
@@ -158,8 +159,15 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
     """
     from datalad.utils import SequenceFormatter
 
+    class Formatter(SequenceFormatter):
+        def format_element(self, elem: Any, format_spec: str) -> Any:
+            # A record can ask for more blanks than there is memory.
+            if _FAR_TOO_WIDE.search(format_spec):
+                raise ValueError(f"{format_spec!r} is too wide")
+            return super().format_element(elem, format_spec)
+
     try:
-        return SequenceFormatter().format(text, **values)
+        return Formatter().format(text, **values)
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         known = ", ".join(f"{{{name}}}" for name in sorted(values))
         raise BadRequest(

@@ -30,12 +30,8 @@ _LAYOUT = """\
 ^^^ Do not change lines above ^^^
 """
 
-# Greedy up to the last marker: a user's own message may quote one.
-_PATTERN = re.compile(
-    r"\[DATALAD SLURM RUN\] (?P<text>.*)=== Do not change lines below ===\n"
-    r"(?P<record>.*)\n\^\^\^ Do not change lines above \^\^\^",
-    re.DOTALL,
-)
+_START = "=== Do not change lines below ===\n"
+_END = "\n^^^ Do not change lines above ^^^"
 
 _SUBJECT = re.compile(r"Slurm job (?P<job_id>[^:\n]*): (?P<state>[^\n]*)")
 
@@ -208,17 +204,20 @@ def read_record(message: str) -> Record | None:
     """
     if not message.startswith(MARKER):
         return None
-    found = _PATTERN.match(message)
-    if found is None:
+    # The last marker counts: a user's own message may quote one.
+    end = message.rfind(_END)
+    start = message.rfind(_START, 0, max(end, 0))
+    if start < 0:
         raise BrokenRecord("the lines between the markers of the record are missing")
-    fields = _fields(found["record"])
-    subject = _SUBJECT.match(found["text"])
+    fields = _fields(message[start + len(_START) : end])
+    text = message[len(MARKER) : start].removeprefix(" ")
+    subject = _SUBJECT.match(text)
     return Record(
         request=_request(fields),
         dataset_id=fields["dsid"],
         job_id=str(fields.get("slurm_job_id", "")),
         state=subject["state"].strip() if subject else "",
-        messages=found["text"].partition("\n")[2].strip("\n"),
+        messages=text.partition("\n")[2].strip("\n"),
     )
 
 
