@@ -57,11 +57,27 @@ def result(action: str, root: Path, status: str, message: str, **more: Any) -> R
         path=str(root),
         type="dataset",
         status=status,
-        message=("%s", message),
+        message=("%s", visible(message)),
         refds=str(root),
         **more,
     )
     return _OneLine(record)
+
+
+def visible(text: str) -> str:
+    """A text for people, in which nothing can play tricks on a terminal.
+
+    Names and records may hold what moves the cursor, clears a line or turns the direction of
+    writing: of that one sees the code, as in ``\\x1b``. Lines and tabs stay.
+    """
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text
+    )
+
+
+def visible_line(text: str) -> str:
+    """The same on one line."""
+    return visible(text).replace("\n", "\\n")
 
 
 def message_text(found: Result) -> str:

@@ -177,7 +177,9 @@ class Finish(Interface):
         # A caller may have asked for something else in the place of results.
         jobs = [res for res in results if isinstance(res, dict)]
         if listed := [res for res in jobs if res.get("open_job")]:
-            ui.message("\n".join(_table(listed)))
+            from datalad_hpc.results import visible_line
+
+            ui.message("\n".join(map(visible_line, _table(listed))))
         _show_live([res for res in jobs if res.get("live")])
 
 

@@ -151,10 +151,12 @@ class Reschedule(Interface):
     @staticmethod
     def custom_result_renderer(res: dict[str, Any], **_kwargs: Any) -> None:
         """Show what would run in full, everything else as DataLad does."""
+        from datalad_hpc.results import visible_line
+
         if res.get("reschedule_action") != "run":
             generic_result_renderer(res)
             return
         lines = [f"{res['commit']} would run: {res['command_line']}", f" folder: {res['folder']}"]
         lines += [f" {name}: {' '.join(res[name])}" for name in ("inputs", "outputs") if res[name]]
-        lines += [" script:", *(f"  {line}" for line in res["script"].splitlines())]
-        ui.message("\n".join(lines))
+        lines += [" script:", *(f"  {line}" for line in res["script"].rstrip("\n").split("\n"))]
+        ui.message("\n".join(map(visible_line, lines)))

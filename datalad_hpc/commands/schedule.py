@@ -199,7 +199,9 @@ class Schedule(Interface):
         elif kwargs.get("dry_run") == "command":
             ui.message(dry_run["command_line"])
         else:
-            ui.message("\n".join(_dry_run_lines(dry_run)))
+            from datalad_hpc.results import visible_line
+
+            ui.message("\n".join(map(visible_line, _dry_run_lines(dry_run))))
 
 
 def _dry_run_lines(dry_run: dict[str, Any]) -> Iterator[str]:
