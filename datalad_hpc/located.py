@@ -16,6 +16,11 @@ from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
 
 
+def is_gits_own(path: str) -> bool:
+    """Whether a path lies in a folder of Git's own, also on a file system that ignores case."""
+    return any(part.lower() == ".git" for part in path.split("/"))
+
+
 @dataclass(frozen=True)
 class Place:
     """A path within a repository; both relative and POSIX, empty for the top."""

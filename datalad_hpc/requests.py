@@ -15,7 +15,9 @@ from typing import Any
 from datalad_hpc.claims import shown
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.facts import facts_path
+from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Request
+from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import expand_paths, fill_command, fill_paths, one_line
 from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.logs import LogFile, log_files
@@ -125,13 +127,20 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
     _refuse_unsuited(batch)
     if request.alternative:
         batch = _moved(batch, workplace, folder)
-    elif not os.path.isdir(work_folder(batch, folder)):
+    if not _can_be_made(work_folder(batch, folder), request.alternative):
         raise BadRequest(
             f"The folder {work_folder(batch, folder)}, where the job is to run, does not exist; "
             "Slurm would accept the job and fail it without a log"
         )
     _refuse_folders_of_ids(batch, folder)
     return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
+
+
+def _can_be_made(folder: str, alternative: str | None) -> bool:
+    """Whether a job's folder is there, or lies where we make folders."""
+    if os.path.isdir(folder):
+        return True
+    return bool(alternative) and Path(os.path.normpath(folder)).is_relative_to(str(alternative))
 
 
 def _refuse_folders_of_ids(batch: BatchCommand, folder: str) -> None:
@@ -197,6 +206,10 @@ def log_claims(workplace: Workplace, plan: Plan, job_id: str) -> tuple[Claim, ..
     logs = []
     for log in log_files(plan.batch, plan.folder, job_id, getpass.getuser()):
         path = _in_dataset(workplace, plan, log)
+        if path is not None and is_gits_own(path):
+            raise BadRequest(
+                f"The log {log.path} would lie in Git's own folder; choose another place for it"
+            )
         if path is not None:
             kind = ClaimKind.GLOB if log.is_glob else ClaimKind.FILE
             logs.append(Claim(path, kind, ClaimRole.LOG))
@@ -206,9 +219,10 @@ def log_claims(workplace: Workplace, plan: Plan, job_id: str) -> tuple[Claim, ..
 
 def _in_dataset(workplace: Workplace, plan: Plan, log: LogFile) -> str | None:
     """A log's place in the dataset; ``None`` where it does not get there."""
-    path = log.path
-    if not log.is_glob:
-        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    folder = top_of(log.path) if log.is_glob else os.path.dirname(log.path)
+    rest = log.path.split("/")[len(folder.split("/")) :]
+    folder = os.path.realpath(folder)
+    path = "/".join([glob.escape(folder) if log.is_glob else folder, *rest])
     for base in (os.path.realpath(plan.base), str(workplace.root)):
         start = f"{glob.escape(base) if log.is_glob else base}/"
         if path.startswith(start):

@@ -12,6 +12,7 @@ from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, HpcError
 from datalad_hpc.history import RecordedCommit, records
 from datalad_hpc.job import Request
+from datalad_hpc.located import is_gits_own
 from datalad_hpc.record import Record
 from datalad_hpc.requests import make_plan
 from datalad_hpc.results import Result, result
@@ -93,7 +94,7 @@ def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
 
 def write_script(workplace: Workplace, selection: Selection, target: str) -> Iterator[Result]:
     """Write the commands of records as a shell script; ``-`` is standard output."""
-    lines = ["#!/bin/sh", f"# Jobs recorded in the dataset {workplace.dataset_id}", "set -e"]
+    lines = ["#!/bin/sh", "# Recorded jobs, the oldest first", "set -e"]
     for commit in _selected(workplace, selection):
         request = request_of(workplace, commit, selection)
         plan = make_plan(workplace, request)
@@ -122,6 +123,10 @@ def request_of(workplace: Workplace, commit: RecordedCommit, selection: Selectio
     record = _sound(workplace, commit)
     claims = [workplace.claim(path, base=workplace.root) for path in record.request.outputs]
     folder = workplace.relative(record.request.folder or ".", workplace.root)
+    if is_gits_own(folder):
+        raise BadRequest(
+            f"its folder {record.request.folder!r} is Git's own folder, where no job is to run"
+        )
     message = record.messages if selection.message is None else selection.message
     alternative = selection.alternative
     return replace(

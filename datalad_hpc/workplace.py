@@ -17,6 +17,7 @@ from datalad_hpc.commit.head import common_dir_of, common_git_dir, own_git_dir
 from datalad_hpc.errors import BadRequest, HpcError
 from datalad_hpc.globs import split_glob
 from datalad_hpc.job import Claim, ClaimRole
+from datalad_hpc.located import is_gits_own
 
 _SAVE_LOCK = Path("datalad", "run-save.lck")
 """The lock of DataLad core's own concurrent ``run``, in the Git folder of the topmost dataset."""
@@ -179,7 +180,7 @@ class Workplace:
           It cannot be an output: outside the dataset, in ``.git``, not UTF-8.
         """
         relative = self.relative(path, base)
-        if ".git" in relative.split("/"):
+        if is_gits_own(relative):
             raise BadRequest(f"{path!r} lies in Git's own folder and cannot be an output")
         is_folder = path.endswith("/") or os.path.isdir(self.root / relative)
         return claim_rules.claim_for(relative + "/" if is_folder else relative, role)
@@ -216,6 +217,10 @@ class Workplace:
         if not pattern:
             return below
         return "/".join(part for part in (glob.escape(below), os.path.normpath(pattern)) if part)
+
+    def without_links(self, path: str) -> str:
+        """A path below the root, relative to it, with the links on the way resolved."""
+        return os.path.relpath(self._resolve(self.root / path), self.root)
 
     @staticmethod
     def _resolve(path: Path) -> str:
