@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from datalad_hpc import staging
 from datalad_hpc.claims import shown
 from datalad_hpc.commit.restoring import restore
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.located import Listing, Locator
 from datalad_hpc.polling import NOT_TOLD, Answers, is_forgotten, unknown_text
-from datalad_hpc.results import Result, explain, job_result
+from datalad_hpc.results import Result, explain, job_result, visible
+from datalad_hpc.returning import bring_back
 from datalad_hpc.rounds import ACTION, Round
 
 lgr = logging.getLogger("datalad.hpc.deciding")
@@ -119,7 +119,7 @@ def _fetch(finish: Round, job: Job) -> None:
     """Outputs of a job that ran elsewhere come to their place."""
     if job.request.alternative:
         alternative = Path(job.request.alternative)
-        staging.bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
+        bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
 
 
 def _problem(finish: Round, job: Job, answer: JobStatus, listing: Listing) -> str:
@@ -131,7 +131,7 @@ def _problem(finish: Round, job: Job, answer: JobStatus, listing: Listing) -> st
     text = f"Job {job.label} completed, but did not produce {', '.join(missing)}"
     if finish.workplace.setting("datalad.hpc.missing-outputs") != "warning":
         return text
-    lgr.warning("%s", text)
+    lgr.warning("%s", visible(text))
     return ""
 
 

@@ -17,6 +17,7 @@ from datalad_hpc.commit.trees import ANNEX_POINTER
 from datalad_hpc.errors import BadRequest, ContentMissing, SubmissionUncertain
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request, Submission
+from datalad_hpc.located import is_gits_own
 from datalad_hpc.requests import Plan, log_claims, logs_outside, make_plan
 from datalad_hpc.results import Result, job_result, message_text, result
 from datalad_hpc.schedulers.base import Handover, Scheduler
@@ -135,7 +136,8 @@ def _prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
     elif request.assume_ready not in ("outputs", "both"):
         _install(workplace, plan.outputs)
         preparing.make_writable(workplace.root, plan.outputs, job.token)
-    _make_log_folders(Path(plan.base), job)
+    if not request.alternative:
+        _make_log_folders(workplace.root, job)
 
 
 def get_inputs(workplace: Workplace, request: Request) -> None:
@@ -181,11 +183,20 @@ def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative
         os.path.relpath(workplace.root / plan.request.folder / path, workplace.root)
         for path in plan.inputs
     ]
-    outside = [path for path in inputs if path.startswith("../")]
+    outside = [
+        path
+        for path in inputs
+        if f"{path}/".startswith("../") or is_gits_own(workplace.without_links(path))
+    ]
     if outside:
-        raise BadRequest(f"Inputs outside of the dataset cannot be copied: {', '.join(outside)}")
+        raise BadRequest(
+            f"Inputs outside of the dataset, or in Git's own folder, cannot be copied: "
+            f"{', '.join(outside)}; nothing was submitted"
+        )
     staging.make_folders(alternative, plan.request.folder, job.claims)
-    Path(work_folder(plan.batch, plan.folder)).mkdir(parents=True, exist_ok=True)
+    chdir = Path(os.path.normpath(work_folder(plan.batch, plan.folder)))
+    if chdir.is_relative_to(alternative):
+        staging.make_folder(alternative, str(chdir.relative_to(alternative)))
     staging.stage_inputs(workplace.root, alternative, inputs)
 
 
@@ -204,13 +215,13 @@ def _install(workplace: Workplace, outputs: Sequence[Claim]) -> None:
     )
 
 
-def _make_log_folders(base: Path, job: Job) -> None:
+def _make_log_folders(root: Path, job: Job) -> None:
     """A job whose log folder is missing fails without a word, and without a log."""
     for claim in job.claims:
         if claim.role is ClaimRole.LOG:
             folder = posixpath.dirname(claim.path)
             folder = top_of(folder) if claim.kind is ClaimKind.GLOB else folder
-            (base / folder).mkdir(parents=True, exist_ok=True)
+            (root / folder).mkdir(parents=True, exist_ok=True)
 
 
 def _submit(plan: Plan, scheduler: Scheduler, descriptor: int) -> Submission:

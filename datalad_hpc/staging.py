@@ -1,23 +1,20 @@
-"""Inputs out to, and outputs back from, an alternative directory.
+"""Inputs out to an alternative directory.
 
-Files keep their place: what is ``a/b`` in the dataset is ``a/b`` there. No
-symbolic link is followed on the way back, so nothing from outside of the
-alternative directory can get into the dataset.
+Files keep their place: what is ``a/b`` in the dataset is ``a/b`` there. Nothing
+is written behind a symbolic link that leads out of the alternative directory.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
-from datalad_hpc.claims import matches, reaches
-from datalad_hpc.errors import BadRequest, HpcError
+from datalad_hpc.beneath import READING, copy_file, free_name, opened
+from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
 
@@ -60,12 +57,43 @@ def stage_inputs(root: Path, alternative: Path, paths: Iterable[str]) -> None:
       A file cannot be copied.
     """
     for path in paths:
-        for file in _files_of(root, path):
-            with _in_plain_words(f"The input {file} could not be copied to {alternative}"):
-                if os.path.isdir(root / file):
-                    _link_again(root / file, alternative / file)
-                else:
-                    _copy(root / file, alternative / file)
+        for folder, group in groupby(_files_of(root, path), os.path.dirname):
+            files = list(group)
+            with (
+                _copying(files[0], alternative),
+                opened(alternative, _inside(alternative, folder), make=True) as target,
+            ):
+                for file in files:
+                    with _copying(file, alternative):
+                        _stage(root / file, target)
+
+
+def _copying(file: str, alternative: Path) -> contextlib.AbstractContextManager[None]:
+    return _in_plain_words(f"The input {file} could not be copied to {alternative}")
+
+
+def _inside(alternative: Path, folder: str) -> str:
+    """A folder below the alternative directory, the links on the way resolved.
+
+    Raises
+    ------
+    BadRequest
+      One of them leads out.
+    """
+    real = os.path.realpath(alternative / folder)
+    if not Path(real).is_relative_to(alternative):
+        raise BadRequest(
+            f"A symbolic link in {alternative / folder} leads out of the alternative directory, "
+            f"to {real}, and is not followed; remove it. Nothing was submitted"
+        )
+    return os.path.relpath(real, alternative)
+
+
+def _stage(source: Path, target: int) -> None:
+    if os.path.isdir(source):
+        _link_again(source, target)
+    else:
+        _copy(source, target)
 
 
 def _files_of(root: Path, path: str) -> Iterator[str]:
@@ -82,29 +110,25 @@ def _files_of(root: Path, path: str) -> Iterator[str]:
                 yield os.path.relpath(os.path.join(folder, name), root)
 
 
-def _link_again(source: Path, target: Path) -> None:
-    destination = os.readlink(source)
-    if target.is_symlink() and os.readlink(target) == destination:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(target) as scratch:
-        scratch.unlink()
-        scratch.symlink_to(destination)
-        os.replace(scratch, target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file unless the same version is there already."""
-    status = source.stat()
-    with contextlib.suppress(FileNotFoundError):
-        if _same_version(status, target.lstat()):
+def _link_again(source: Path, target: int) -> None:
+    destination, name = os.readlink(source), source.name
+    with contextlib.suppress(OSError):
+        if os.readlink(name, dir_fd=target) == destination:
             return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(target) as scratch:
-        shutil.copyfile(source, scratch)
-        os.utime(scratch, ns=(status.st_atime_ns, status.st_mtime_ns))
-        scratch.chmod(stat.S_IMODE(status.st_mode) | stat.S_IWUSR)
-        os.replace(scratch, target)
+    with free_name(target) as new:
+        os.symlink(destination, new, dir_fd=target)
+        os.replace(new, name, src_dir_fd=target, dst_dir_fd=target)
+
+
+def _copy(source: Path, target: int) -> None:
+    """Copy a file unless the same version is there already."""
+    name = source.name
+    with contextlib.suppress(FileNotFoundError):
+        if _same_version(source.stat(), os.stat(name, dir_fd=target, follow_symlinks=False)):
+            return
+    with free_name(target) as new:
+        copy_file(os.open(source, READING), new, target, also=stat.S_IWUSR)
+        os.replace(new, name, src_dir_fd=target, dst_dir_fd=target)
 
 
 def _same_version(status: os.stat_result, there: os.stat_result) -> bool:
@@ -132,8 +156,22 @@ def make_folders(alternative: Path, folder: str, claims: Iterable[Claim]) -> Non
     """
     folders = [folder, *(_folder_for(claim) for claim in claims)]
     for path in dict.fromkeys(folders):
-        with _in_plain_words(f"The folder {alternative / path} could not be made"):
-            (alternative / path).mkdir(parents=True, exist_ok=True)
+        make_folder(alternative, path)
+
+
+def make_folder(alternative: Path, folder: str) -> None:
+    """Make a folder, and those above it.
+
+    Raises
+    ------
+    BadRequest
+      It cannot be made.
+    """
+    with (
+        _in_plain_words(f"The folder {alternative / folder} could not be made"),
+        opened(alternative, _inside(alternative, folder), make=True),
+    ):
+        pass
 
 
 def _folder_for(claim: Claim) -> str:
@@ -141,117 +179,3 @@ def _folder_for(claim: Claim) -> str:
         return claim.path
     folder = os.path.dirname(claim.path)
     return top_of(folder) if claim.kind is ClaimKind.GLOB else folder
-
-
-def bring_back(root: Path, alternative: Path, claims: Iterable[Claim], scratch: Path) -> list[str]:
-    """Move a job's outputs from the alternative directory to their place in the dataset.
-
-    Each file appears in the dataset whole or not at all; a second call goes on
-    where the first was interrupted.
-
-    Parameters
-    ----------
-    root:
-      The dataset's root, symbolic links resolved.
-    alternative:
-      Where the job ran.
-    claims:
-      The job's claims.
-    scratch:
-      Folder in the dataset's file system for half-copied files.
-
-    Returns
-    -------
-    list
-      The files that were moved, relative to the root.
-
-    Raises
-    ------
-    HpcError
-      A folder on the way is a symbolic link, which is not followed, or a file cannot be moved.
-    """
-    moved: dict[str, None] = {}
-    for claim in claims:
-        for path in _claimed_files(alternative, claim):
-            if path not in moved:
-                _move(alternative / path, root / path, scratch)
-                moved[path] = None
-    return list(moved)
-
-
-def _claimed_files(alternative: Path, claim: Claim) -> Iterator[str]:
-    starts = {claim.path}
-    if claim.kind is ClaimKind.GLOB:
-        starts.add(top_of(claim.path))
-    for start in sorted(starts):
-        _refuse_links(alternative, start)
-        for path in _walk(alternative, start, claim):
-            if matches(claim, path):
-                yield path
-
-
-def _refuse_links(top: Path, path: str) -> None:
-    for parent in Path(path).parents:
-        if (top / parent).is_symlink() and parent != Path():
-            raise HpcError(
-                f"{top / parent} is a symbolic link and is not followed; the outputs were left "
-                "where they are, put them into the dataset yourself and finish again"
-            )
-
-
-def _walk(top: Path, path: str, claim: Claim) -> Iterator[str]:
-    """Files and links at and below a path; nothing that Git could take for its own."""
-    full = top / path
-    if os.path.islink(full) or os.path.isfile(full):
-        yield path
-    elif os.path.isdir(full) and reaches(claim, path):
-        for name in sorted(os.listdir(full)):
-            if name != ".git":
-                yield from _walk(top, f"{path}/{name}" if path else name, claim)
-
-
-def _move(source: Path, target: Path, scratch: Path) -> None:
-    if os.path.realpath(target.parent) != str(target.parent):
-        # Be it out of the dataset, or to where Git keeps its hooks.
-        raise HpcError(
-            f"{target.parent} has become a symbolic link, or lies behind one, which is not "
-            f"followed; the outputs were left in {source.parent}, put the folder right and "
-            "finish again"
-        )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(source, target, scratch)
-    except OSError as error:
-        raise HpcError(
-            f"{source} could not be moved to {target}: {error.strerror}; it was left where it is"
-        ) from error
-
-
-def _replace(source: Path, target: Path, scratch: Path) -> None:
-    try:
-        os.replace(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        # Another file system: copy to where the last step is a rename.
-        _copy_over(source, target, scratch)
-        source.unlink()
-
-
-def _copy_over(source: Path, target: Path, scratch: Path) -> None:
-    # A worktree may lie on another file system than Git's folder.
-    near = scratch.stat().st_dev == target.parent.stat().st_dev
-    with _beside(scratch / "incoming" if near else target) as half:
-        half.unlink()
-        shutil.copy2(source, half, follow_symlinks=False)
-        os.replace(half, target)
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".datalad-hpc-")
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)

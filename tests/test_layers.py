@@ -14,10 +14,10 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"errors", "globs", "job"},
-    {"claims", "collection", "facts", "process"},
+    {"beneath", "claims", "collection", "facts", "process"},
     {"located", "placeholders", "record"},
     # rooms
-    {"commit", "schedulers", "staging", "store"},
+    {"commit", "returning", "schedulers", "staging", "store"},
     # parts of stories
     {"history", "polling", "progress", "results", "workplace"},
     {"requests", "rounds", "submissions"},
