@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
+from datalad_hpc.beneath import LinkInTheWay, opened
 from datalad_hpc.claims import matches, shown
 from datalad_hpc.commit.gathering import Work, own_branch
 from datalad_hpc.commit.recording import Layout, Recorded, Recorder
@@ -105,8 +106,14 @@ def _is_full(batch: Sequence[Ready]) -> bool:
 
 def _commit_batch(finish: Round, batch: Sequence[Ready], answers: Answers) -> Iterator[Result]:
     statuses = {ready.job.key: answers.statuses[ready.job.key] for ready in batch}
+    refused = {ready.job.key: _write_facts(finish, ready, statuses) for ready in batch}
     for ready in batch:
-        _write_facts(finish, ready, statuses[ready.job.key])
+        if problem := refused[ready.job.key]:
+            outcome = Recorded(ready.job.key, problem=problem)
+            yield _outcome_result(finish, ready.job, statuses[ready.job.key], outcome)
+    batch = [ready for ready in batch if not refused[ready.job.key]]
+    if not batch:
+        return
     works = [_work(finish, ready.job, statuses[ready.job.key], ready.listing) for ready in batch]
     ended = {key: status.tasks for key, status in statuses.items()}
     with showing("Hashing outputs", " Files", sum(ready.listing.number for ready in batch)) as step:
@@ -118,16 +125,26 @@ def _commit_batch(finish: Round, batch: Sequence[Ready], answers: Answers) -> It
         yield _outcome_result(finish, ready.job, statuses[ready.job.key], outcome)
 
 
-def _write_facts(finish: Round, ready: Ready, status: JobStatus) -> None:
-    job = ready.job
+def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus]) -> str:
+    """Put a job's facts beside its logs; gives the reason why that cannot be."""
+    job, status = ready.job, statuses[ready.job.key]
     wanted = finish.workplace.setting("datalad.hpc.record-identity").lower() in TRUE
     text = facts_text(job, status, str(finish.root), with_identity=wanted)
-    path = finish.root / facts_path_of(job)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder, name = os.path.split(facts_path_of(job))
     half = finish.workplace.scratch_dir / "facts.json"
     half.write_bytes(os.fsencode(text))
-    os.replace(half, path)
+    try:
+        with opened(finish.root, folder, make=True) as descriptor:
+            os.replace(half, name, dst_dir_fd=descriptor)
+    except LinkInTheWay as error:
+        return f"{error} and is not followed; put the folder right and finish again"
+    except OSError as error:
+        return (
+            f"{facts_path_of(job)} cannot be written: {error.strerror}; make way and finish again"
+        )
+    path = finish.root / folder / name
     ready.listing.enter(ready.locator.place(facts_path_of(job)), os.lstat(path))
+    return ""
 
 
 def _work(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datalad_hpc.claims import matches, reaches
 from datalad_hpc.commit.annexing import Locking
+from datalad_hpc.commit.head import common_git_dir
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import ANNEX_OBJECTS, LINK, SUBDATASET, Entry, TreeReader
 from datalad_hpc.job import Claim
@@ -166,6 +167,8 @@ class ChangeFinder:
         full = self._repository.path / path
         if entry.mode != LINK or os.path.lexists(full) or not _has_room(full):
             return ""
+        if self._obstacle(os.path.dirname(path)):
+            return ""
         target = os.fsdecode(self._tree.content(entry.oid))
         content = annexed_content(self._repository.path, path, target)
         return target if content and not content.exists() else ""
@@ -181,10 +184,13 @@ def annexed_content(top: Path, path: str, target: str) -> Path | None:
     target:
       Where the link points to.
     """
-    inner = target.partition(ANNEX_OBJECTS)[2]
-    if not inner:
+    if ANNEX_OBJECTS not in target:
         return None
-    return Path(os.path.normpath((top / path).parent / target))
+    # A link of somebody else's making may look like one, and lead anywhere.
+    content = Path(os.path.normpath((top / path).parent / target))
+    # In a worktree, and in some submodules, Git's folder is not where ".git" is.
+    own = (top / ".git", common_git_dir(top))
+    return content if any(content.is_relative_to(git / ANNEX_OBJECTS) for git in own) else None
 
 
 def _has_room(full: Path) -> bool:

@@ -88,7 +88,7 @@ def gathered(root: Path, works: Sequence[Work]) -> Iterator[Gathered]:
         for name in sorted(names, key=_depth):
             parent = locator.place(os.path.dirname(name)).repository if name else ""
             try:
-                opened[name] = _opened(stack, root, name, opened.get(parent))
+                opened[name] = _opened(stack, root, name, opened.get(parent), parent)
             except CommitFailed as error:
                 if not name:
                     raise
@@ -112,13 +112,25 @@ def _found(works: Sequence[Work], locator: Locator, result: Gathered) -> _ByRepo
 
 
 def _opened(
-    stack: contextlib.ExitStack, root: Path, name: str, around: Checkout | None
+    stack: contextlib.ExitStack, root: Path, name: str, around: Checkout | None, parent: str
 ) -> Checkout:
-    if name and around is None:
-        raise CommitFailed(f"{name} lies in something that is no Git repository")
+    """Open a repository of the hierarchy.
+
+    In any other one no Git is started: a job may have unpacked it from anywhere, and its
+    settings name commands.
+    """
+    if not name:
+        return stack.enter_context(checked_out(name, root))
+    linked = around.link_of(os.path.relpath(name, around.name or ".")) if around else ""
+    if not linked:
+        # What it is in does not know it: its files would be lost to every clone.
+        stranger = name if around else parent
+        raise CommitFailed(
+            f"{stranger} is a Git repository but not a subdataset; register it with "
+            f"`datalad save -d . {stranger}`, or remove its .git, and finish again"
+        )
     checkout = stack.enter_context(checked_out(name, root / name))
-    if around:
-        checkout.linked = around.link_of(os.path.relpath(name, around.name or "."))
+    checkout.linked = linked
     return checkout
 
 
@@ -166,12 +178,6 @@ def _compare_all(
 
 def _unfit(checkout: Checkout) -> str:
     """Why nothing can be committed in a repository; empty if it can."""
-    if checkout.name and not checkout.linked:
-        # Its parent does not know it: what is in it would be lost to every clone.
-        return (
-            f"{checkout.name} is a Git repository but not a subdataset; register it with "
-            f"`datalad save -d . {checkout.name}`, or remove its .git, and finish again"
-        )
     if checkout.repository.is_adjusted:
         return (
             f"{checkout.repository.path} is on git-annex's adjusted branch "

@@ -15,8 +15,9 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from datalad_hpc.commit.changes import annexed_content
 from datalad_hpc.commit.repository import Repository
-from datalad_hpc.commit.trees import ANNEX_OBJECTS, SUBDATASET, reading_tree
+from datalad_hpc.commit.trees import SUBDATASET, reading_tree
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Locator
 
@@ -37,21 +38,21 @@ def make_writable(root: Path, claims: Iterable[Claim], token: str = "") -> None:
     for claim in claims:
         for place, status in list(locator.files(claim)):
             if status and stat.S_ISLNK(status.st_mode):
-                _make_writable(root / place.full, token)
+                _make_writable(root / place.repository, place.path, token)
 
 
-def _make_writable(link: Path, token: str) -> None:
-    target = os.readlink(link)
-    if ANNEX_OBJECTS not in target:
+def _make_writable(top: Path, path: str, token: str) -> None:
+    link = top / path
+    content = annexed_content(top, path, os.readlink(link))
+    if content is None:
         return
-    content = Path(os.path.normpath(link.parent / target))
     if not content.is_file():
         link.unlink()
         return
     with scratch_path(content, token) as copy:
         shutil.copyfile(content, copy)
         status = content.stat()
-        copy.chmod(stat.S_IMODE(status.st_mode) | stat.S_IWUSR)
+        copy.chmod(status.st_mode & 0o777 | stat.S_IWUSR)
         os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
         put_in_place(copy, link)
 

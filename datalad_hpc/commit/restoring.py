@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datalad_hpc.claims import matches
+from datalad_hpc.commit.changes import annexed_content
 from datalad_hpc.commit.checkout import Checkout
 from datalad_hpc.commit.gathering import Work, gathered
 from datalad_hpc.commit.preparing import SCRATCH, put_in_place, scratch_path
-from datalad_hpc.commit.trees import ANNEX_OBJECTS, LINK
+from datalad_hpc.commit.trees import LINK
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Place
 
@@ -45,8 +46,8 @@ def _restore_in(checkout: Checkout, claims: tuple[Claim, ...], token: str) -> It
         if entry is None or entry.mode != LINK or not _claimed(checkout, path, claims):
             continue
         target = os.fsdecode(checkout.tree.content(entry.oid))
-        content = Path(os.path.normpath((top / path).parent / target))
-        if ANNEX_OBJECTS in target and _same(top / path, content):
+        content = annexed_content(top, path, target)
+        if content and _same(top / path, content):
             _link_again(top / path, target, content, token)
         else:
             yield Place(checkout.name, path).full
