@@ -242,16 +242,8 @@ def test_output_behind_a_link_is_a_problem_of_its_job(root: Path) -> None:
     assert status(root) == "?? elsewhere/result\0?? out\0"
 
 
-@pytest.mark.parametrize(
-    ("inner", "words"),
-    [
-        ("unborn", "not a subdataset"),
-        ("committed", "not a subdataset"),
-        ("empty", "not the top of a Git repository"),
-        ("broken", "not a git repository"),
-    ],
-)
-def test_git_folder_of_the_job_stops_that_job_only(root: Path, inner: str, words: str) -> None:
+@pytest.mark.parametrize("inner", ["unborn", "committed", "empty", "broken"])
+def test_git_folder_of_the_job_stops_that_job_only(root: Path, inner: str) -> None:
     write(root, {"out/tool/file": "1", "good": "2"})
     git_dir = root / "out/tool/.git"
     if inner == "empty":
@@ -264,7 +256,7 @@ def test_git_folder_of_the_job_stops_that_job_only(root: Path, inner: str, words
         commit(root / "out/tool", {"file": "1"})
     first, second = record(root, work(1, "out/"), work(2, "good"))
     assert "out/tool" in first.problem
-    assert words in first.problem
+    assert "not a subdataset" in first.problem
     assert first.commit == ""
     assert second.files == ("good",)
     assert history(root)[0] == "job 102"
