@@ -25,7 +25,7 @@ SHOWN = {
         "test_workplace.py::test_one_path_has_one_claim",
     ],
     "2 parallel schedules of one output; a locked database": [
-        "commands/test_interrupted.py::test_sixteen_at_once_want_one_output",
+        "commands/test_crowds.py::test_sixteen_at_once_want_one_output",
         "commands/test_interrupted.py::test_a_store_that_is_busy_for_a_while_is_waited_for",
         "store/test_store_engine.py::test_a_lock_that_is_held_too_long_is_told",
     ],
