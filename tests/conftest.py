@@ -36,8 +36,8 @@ GIT_CONFIG = """\
 FOREIGN = ("GIT_", "DATALAD_", "SLURM_", "SBATCH_", "XDG_")
 """Beginnings of variables that would let the caller's own settings in."""
 
-OURS = ("DATALAD_HPC_NO_SLURM", "DATALAD_HPC_REQUIRE_SLURM")
-"""Variables that are meant for the tests (see ``tests/slurm/presence.py``)."""
+OURS = ("DATALAD_HPC_NO_SLURM", "DATALAD_HPC_REQUIRE_SLURM", "DATALAD_HPC_SOAK")
+"""Variables that are meant for the tests (see ``tests/slurm/presence.py`` and ``helpers.py``)."""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -151,3 +151,22 @@ def wrapped_annex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}")
     return calls
+
+
+def stand_in(folder: Path, program: str, text: str) -> None:
+    """Put a script in the place of a program; ``REAL`` in it is the real one."""
+    real = shutil.which(program)
+    assert real
+    folder.mkdir(exist_ok=True)
+    path = folder / program
+    path.write_text("#!/bin/sh\n" + text.replace("REAL", real))
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that comes first on PATH."""
+    folder = tmp_path / "before"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder

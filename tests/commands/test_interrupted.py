@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
@@ -15,27 +14,8 @@ from typing import Any
 import pytest
 from datalad.api import Dataset
 
-from tests.commands.conftest import Lab, text_of
+from tests.commands.conftest import Lab, stand_in, text_of
 from tests.helpers import wait_for
-
-
-def stand_in(folder: Path, program: str, text: str) -> None:
-    """Put a script in the place of a program; ``REAL`` in it is the real one."""
-    real = shutil.which(program)
-    assert real
-    folder.mkdir(exist_ok=True)
-    path = folder / program
-    path.write_text("#!/bin/sh\n" + text.replace("REAL", real))
-    path.chmod(0o755)
-
-
-@pytest.fixture
-def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that comes first on PATH."""
-    folder = tmp_path / "before"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return folder
 
 
 def schedule_in_a_process(lab: Lab, *arguments: str) -> subprocess.Popen[bytes]:
