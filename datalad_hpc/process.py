@@ -17,6 +17,9 @@ from typing import IO
 
 from datalad_hpc.errors import ProcessFailed, ProcessTimedOut, ProgramMissing
 
+GRACE = 3.0
+"""Seconds for a program to clean up behind itself."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -76,12 +79,12 @@ def run(
         try:
             output, errors = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:
-            _kill_group(process)
+            _end_group(process)
             raise ProcessTimedOut(
                 f"{argv[0]} did not answer within {timeout:g} seconds and was stopped"
             ) from None
         except BaseException:
-            _kill_group(process)
+            _end_group(process)
             raise
     return Ended(process.returncode, output, errors)
 
@@ -130,6 +133,8 @@ def talking(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            # Ctrl-C is for us: it must not end the program in the middle of a file.
+            start_new_session=True,
         )
     assert process.stdin
     assert process.stdout
@@ -139,7 +144,10 @@ def talking(
                 yield Conversation(process.stdin, process.stdout, process)
                 process.stdin.close()
             except BaseException:
-                process.kill()
+                _end_group(process)
+                with contextlib.suppress(BrokenPipeError):
+                    # It does not read any more what we had for it.
+                    process.stdin.close()
                 raise
     except BrokenPipeError:
         raise ProcessFailed(
@@ -159,6 +167,11 @@ class Conversation:
     def code(self) -> int | None:
         """Its exit code as in :class:`Ended`; none before the end of the context."""
         return self._process.returncode
+
+    def stop(self) -> None:
+        """End the program, from any thread; harmless where it has ended."""
+        if self._process.poll() is None:
+            _end_group(self._process)
 
 
 def detach(
@@ -269,7 +282,10 @@ def _missing(program: str, folder: str | Path) -> str:
     return f"{program} is needed and not installed (or not on PATH)"
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program and all that it started; Git removes its lock files if it is asked politely."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)

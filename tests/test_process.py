@@ -220,3 +220,10 @@ def _is_gone(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return state in "ZX"
+
+
+def test_a_program_that_is_given_up_may_clean_up(tmp_path: Path) -> None:
+    script = "trap 'echo done > cleaned; exit' TERM; touch ready; while :; do sleep 0.05; done"
+    with pytest.raises(ProcessTimedOut):
+        process.run(["sh", "-c", script], folder=tmp_path, timeout=1)
+    assert (tmp_path / "cleaned").read_text() == "done\n"
