@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datalad_hpc.errors import HpcError
+from datalad_hpc.interruption import Interruption
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.record import ranges
 
@@ -28,6 +29,19 @@ class _OneLine(dict[str, Any]):
 
 SAYS_NOTHING_NEW = ("", "None", "NonZeroExitCode")
 """Reasons of Slurm's that the state and the exit code tell already."""
+
+STOPPED = {
+    "schedule": "the job was not submitted and its outputs are free again; run the same command "
+    "again",
+    "finish": "what was reported is done, all other jobs are still open with their outputs where "
+    "they are; run `datalad finish` again to go on",
+    "reschedule": "the jobs that were reported are submitted and tracked, no other was; give the "
+    "commits that are left to `datalad reschedule` to go on",
+}
+"""What holds where a command was stopped by a signal, and how to go on."""
+
+SUBMITTED = "the job had been submitted by then and is tracked; `datalad finish` goes on with it"
+"""The same of ``schedule`` where the signal came too late."""
 
 UNKNOWN = "UNKNOWN"
 """Shown in the place of a state where the scheduler does not know a job (yet)."""
@@ -99,6 +113,14 @@ def as_results(action: str, root: Path) -> Iterator[list[Result]]:
         yield results
     except HpcError as error:
         results.append(error_result(action, root, error))
+    except Interruption as stop:
+        results.append(_stopped(action, root, stop))
+
+
+def _stopped(action: str, root: Path, stop: Interruption) -> Result:
+    late = action == "schedule" and stop.reported
+    text = f"{stop}: {SUBMITTED if late else STOPPED[action]}"
+    return result(action, root, "error", text[0].upper() + text[1:], exit_code=stop.exit_code)
 
 
 def job_result(

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import posixpath
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from datalad_hpc import staging
 from datalad_hpc.commit import preparing
 from datalad_hpc.commit.head import checked_out
-from datalad_hpc.commit.trees import ANNEX_POINTER
-from datalad_hpc.errors import BadRequest, ContentMissing, SubmissionUncertain
+from datalad_hpc.errors import (
+    BadRequest,
+    ContentMissing,
+    HpcError,
+    StoreUnusable,
+    SubmissionUncertain,
+)
 from datalad_hpc.globs import top_of
+from datalad_hpc.interruption import uncut
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request, Submission
 from datalad_hpc.located import is_gits_own
 from datalad_hpc.requests import Plan, log_claims, logs_outside, make_plan
-from datalad_hpc.results import Result, job_result, message_text, result
+from datalad_hpc.results import Result, job_result, result
+from datalad_hpc.retrieving import get_inputs, install_subdatasets, retrieve
 from datalad_hpc.schedulers.base import Handover, Scheduler
 from datalad_hpc.schedulers.sbatch import comment_with_token, work_folder
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import release, settle_submissions, submission_lock
 from datalad_hpc.workplace import Workplace
+
+lgr = logging.getLogger("datalad.hpc.scheduling")
 
 ACTION = "schedule"
 
@@ -71,22 +81,23 @@ def schedule(
         plan = make_plan(workplace, request)
     except ContentMissing as missing:
         # In a fresh clone the batch script itself may still have to be retrieved.
-        _retrieve(workplace, request, [missing.path])
+        retrieve(workplace, request, [missing.path])
         plan = make_plan(workplace, request)
     settle(workplace, store, scheduler_named)
     with submission_lock(workplace, plan.token) as descriptor:
         job = store.reserve(_new_job(workplace, plan, scheduler), check=request.check_outputs)
         with contextlib.ExitStack() as undo:
-            undo.callback(release, workplace, store, job, "it could not be submitted")
+            undo.callback(_let_go, workplace, store, job)
             _prepare(workplace, plan, job)
-            store.move(job, JobState.SUBMITTING)
-            try:
-                submission = _submit(plan, scheduler, descriptor)
-            except SubmissionUncertain as error:
+            with uncut():
+                store.move(job, JobState.SUBMITTING)
+                try:
+                    submission = _submit(plan, scheduler, descriptor)
+                except SubmissionUncertain as error:
+                    undo.pop_all()
+                    raise _kept(job, error) from error
                 undo.pop_all()
-                raise _kept(job, error) from error
-            undo.pop_all()
-        store.opened(job, submission, log_claims(workplace, plan, submission.job_id))
+                _remember(workplace, store, plan, job, submission)
     return _scheduled(workplace, plan, job, submission, action)
 
 
@@ -134,48 +145,10 @@ def _prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
     if request.alternative:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):
-        _install(workplace, plan.outputs)
+        install_subdatasets(workplace, plan.outputs)
         preparing.make_writable(workplace.root, plan.outputs, job.token)
     if not request.alternative:
         _make_log_folders(workplace.root, job)
-
-
-def get_inputs(workplace: Workplace, request: Request) -> None:
-    """Retrieve the content of inputs.
-
-    Raises
-    ------
-    BadRequest
-      An input cannot be had.
-    """
-    wanted = [path for path in request.inputs if not _is_here(workplace, request.folder, path)]
-    wanted += request.extra_inputs
-    if wanted:
-        _retrieve(workplace, request, wanted)
-
-
-def _retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> None:
-    from datalad.core.local.run import prepare_inputs
-    from datalad.support.globbedpaths import GlobbedPaths
-    from datalad.utils import chpwd
-
-    folder = str(workplace.root / request.folder)
-    with chpwd(folder):
-        paths = GlobbedPaths(wanted, pwd=folder)
-        results = list(prepare_inputs(str(workplace.root), paths, jobs=request.jobs))
-    failed = [found for found in results if found["status"] in ("error", "impossible")]
-    if failed:
-        reasons = "; ".join(f"{found['path']}: {message_text(found)}" for found in failed)
-        raise BadRequest(f"Not all inputs could be retrieved, nothing was submitted: {reasons}")
-
-
-def _is_here(workplace: Workplace, folder: str, path: str) -> bool:
-    """Whether an input is a file with its content, so that nobody has to be asked for it."""
-    full = workplace.root / folder / path
-    if not full.is_file():
-        return False
-    with full.open("rb") as file:
-        return full.is_symlink() or file.read(len(ANNEX_POINTER)) != ANNEX_POINTER
 
 
 def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative: Path) -> None:
@@ -200,21 +173,6 @@ def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative
     staging.stage_inputs(workplace.root, alternative, inputs)
 
 
-def _install(workplace: Workplace, outputs: Sequence[Claim]) -> None:
-    missing = preparing.subdatasets_to_install(workplace.root, outputs)
-    if not missing:
-        return
-    from datalad.distribution.get import Get
-
-    Get()(
-        dataset=str(workplace.root),
-        path=[str(workplace.root / path) for path in missing],
-        get_data=False,
-        on_failure="ignore",
-        result_renderer="disabled",
-    )
-
-
 def _make_log_folders(root: Path, job: Job) -> None:
     """A job whose log folder is missing fails without a word, and without a log."""
     for claim in job.claims:
@@ -227,6 +185,33 @@ def _make_log_folders(root: Path, job: Job) -> None:
 def _submit(plan: Plan, scheduler: Scheduler, descriptor: int) -> Submission:
     argv = comment_with_token(plan.batch, plan.token)
     return scheduler.submit(Handover(argv, plan.folder, plan.token, (descriptor,)))
+
+
+def _let_go(workplace: Workplace, store: Store, job: Job) -> None:
+    """Release a job; what kept it from being submitted may stand in the way of that, too."""
+    try:
+        release(workplace, store, job, "it could not be submitted")
+    except HpcError as error:
+        lgr.warning(
+            "The outputs of job %s stay reserved, although it was not submitted; the next command "
+            "sets them free: %s",
+            job.label,
+            error,
+        )
+
+
+def _remember(
+    workplace: Workplace, store: Store, plan: Plan, job: Job, submission: Submission
+) -> None:
+    """Keep the id of a job that the scheduler has."""
+    try:
+        store.opened(job, submission, log_claims(workplace, plan, submission.job_id))
+    except StoreUnusable as error:
+        raise StoreUnusable(
+            f"Job {submission.job_id} was submitted to {job.scheduler}, but its id could not be "
+            f"kept. Do not submit it again: it is kept as {job.label} with its outputs reserved, "
+            f"and the next command (`datalad finish --list-open-jobs`) finds its id. {error}"
+        ) from error
 
 
 def _kept(job: Job, error: SubmissionUncertain) -> SubmissionUncertain:

@@ -13,14 +13,14 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 
 LADDER = (
     # values
-    {"errors", "globs", "job"},
+    {"errors", "globs", "interruption", "job"},
     {"beneath", "claims", "collection", "facts", "process"},
     {"located", "placeholders", "record"},
     # rooms
     {"commit", "returning", "schedulers", "staging", "store"},
     # parts of stories
     {"history", "polling", "progress", "results", "workplace"},
-    {"requests", "rounds", "submissions"},
+    {"requests", "retrieving", "rounds", "submissions"},
     {"deciding", "scheduling"},
     {"completing"},
     # stories that stand on another one

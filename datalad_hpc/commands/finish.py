@@ -14,6 +14,7 @@ from datalad.support.param import Parameter
 from datalad.ui import ui
 
 from datalad_hpc.commands.shared import as_tuple, jobs_option, opened
+from datalad_hpc.interruption import interruptible
 
 _SEVERAL = "in several states"
 
@@ -123,6 +124,7 @@ class Finish(Interface):
     @staticmethod
     @datasetmethod(name="finish")
     @eval_results
+    @interruptible
     def __call__(
         job_ids: Any = None,
         *,

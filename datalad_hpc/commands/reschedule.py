@@ -19,6 +19,7 @@ from datalad_hpc.commands.shared import (
     jobs_option,
     opened,
 )
+from datalad_hpc.interruption import interruptible
 
 
 @build_doc
@@ -107,6 +108,7 @@ class Reschedule(Interface):
     @staticmethod
     @datasetmethod(name="reschedule")
     @eval_results
+    @interruptible
     def __call__(
         revision: str | None = None,
         *,

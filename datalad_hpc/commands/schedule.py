@@ -21,6 +21,7 @@ from datalad_hpc.commands.shared import (
     jobs_option,
     opened,
 )
+from datalad_hpc.interruption import interruptible
 
 
 @build_doc
@@ -148,6 +149,7 @@ class Schedule(Interface):
     @staticmethod
     @datasetmethod(name="schedule")
     @eval_results
+    @interruptible
     def __call__(
         cmd: Any = None,
         *,

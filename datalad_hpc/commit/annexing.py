@@ -78,6 +78,7 @@ class AnnexAdder:
     hashed: Callable[[], None]
     """Called after each file, from any thread."""
     _waiting: deque[str] = field(default_factory=deque)
+    _running: list[process.Conversation] = field(default_factory=list)
 
     def add(self, indexes: Sequence[Path], files: Sequence[str]) -> dict[str, str]:
         """Hash files and enter each of them in one of several indexes.
@@ -110,8 +111,13 @@ class AnnexAdder:
             try:
                 for told in pool.map(self._add_some, indexes):
                     answers |= told
+            except KeyboardInterrupt:
+                self._waiting.clear()
+                for annex in self._running:
+                    annex.stop()
+                raise
             finally:
-                # Where we are interrupted nobody need go on.
+                # Where one of them failed nobody need go on.
                 self._waiting.clear()
         return self._failures(files, answers)
 
@@ -121,6 +127,7 @@ class AnnexAdder:
         with tempfile.TemporaryFile() as errors:
             try:
                 with self._annex(index, errors) as annex:
+                    self._running.append(annex)
                     for line in self._conversation(annex):
                         answers |= _answer(line)
                 if annex.code and not any(answers.values()):

@@ -24,6 +24,7 @@ from datalad_hpc.commit.writing import (
     write_commits,
 )
 from datalad_hpc.errors import CommitFailed
+from datalad_hpc.interruption import uncut
 
 _TRIES = 50
 """How often a branch may be moved under our hands before we give up."""
@@ -178,12 +179,14 @@ class Recorder:
         reason = f"datalad finish: {len(works)} job(s)"
         move = partial(move_refs, checkout.repository, moves, reason)
         if self.layout is Layout.BRANCHES:
-            return move()
+            with uncut():
+                return move()
         committed: Entries = {}
         for work in works:
             committed |= self._entries(checkout, work)
         committed |= _as_entries(self._nested(checkout, self._merged))
-        return checkout.publish(move, committed, whole=clean)
+        with uncut():
+            return checkout.publish(move, committed, whole=clean)
 
     def _concerns(self, checkout: Checkout, work: Work) -> bool:
         """Whether a job gets a commit here: always in the dataset, else where it has something."""
