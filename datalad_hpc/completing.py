@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -132,13 +133,15 @@ def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus])
     text = facts_text(job, status, str(finish.root), with_identity=wanted)
     folder, name = os.path.split(facts_path_of(job))
     half = finish.workplace.scratch_dir / "facts.json"
-    half.write_bytes(os.fsencode(text))
     try:
+        half.write_bytes(os.fsencode(text))
         with opened(finish.root, folder, make=True) as descriptor:
             os.replace(half, name, dst_dir_fd=descriptor)
     except LinkInTheWay as error:
         return f"{error} and is not followed; put the folder right and finish again"
     except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
         return (
             f"{facts_path_of(job)} cannot be written: {error.strerror}; make way and finish again"
         )

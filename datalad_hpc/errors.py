@@ -41,6 +41,10 @@ class SubmissionUncertain(HpcError):
     """The scheduler may or may not have accepted the job."""
 
 
+class SubmissionUntracked(HpcError):
+    """The scheduler has the job, but its id could not be kept."""
+
+
 class SchedulerUnreachable(HpcError):
     """The scheduler, or its accounting, did not give an answer that can be used."""
 
@@ -55,6 +59,10 @@ class BrokenRecord(HpcError):
 
 class CommitFailed(HpcError):
     """Git or git-annex could not record outputs."""
+
+
+class GitFailed(CommitFailed):
+    """A Git command failed; its own words are in the text."""
 
 
 class ProcessFailed(HpcError):

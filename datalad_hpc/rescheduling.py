@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from datalad_hpc.claims import shown
 from datalad_hpc.commit.repository import Repository
-from datalad_hpc.errors import BadRequest, HpcError
+from datalad_hpc.errors import BadRequest, HpcError, SubmissionUncertain, SubmissionUntracked
 from datalad_hpc.history import RecordedCommit, records
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
@@ -185,5 +185,6 @@ def _range_text(selection: Selection) -> str:
 
 
 def _not_scheduled(workplace: Workplace, commit: RecordedCommit, error: HpcError) -> Result:
-    text = f"Commit {commit.commit[:10]} was not scheduled: {error}"
+    may_run = isinstance(error, SubmissionUncertain | SubmissionUntracked)
+    text = f"Commit {commit.commit[:10]}{'' if may_run else ' was not scheduled'}: {error}"
     return result(ACTION, workplace.root, error.status, text, commit=commit.commit)

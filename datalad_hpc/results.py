@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datalad_hpc.errors import HpcError
+from datalad_hpc.errors import GitFailed, HpcError, StoreUnusable
 from datalad_hpc.interruption import Interruption
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.record import ranges
@@ -30,18 +30,23 @@ class _OneLine(dict[str, Any]):
 SAYS_NOTHING_NEW = ("", "None", "NonZeroExitCode")
 """Reasons of Slurm's that the state and the exit code tell already."""
 
-STOPPED = {
-    "schedule": "the job was not submitted and its outputs are free again; run the same command "
-    "again",
+KEPT = {
+    "schedule": "the job was not submitted and its outputs are free again",
     "finish": "what was reported is done, all other jobs are still open with their outputs where "
-    "they are; run `datalad finish` again to go on",
-    "reschedule": "the jobs that were reported are submitted and tracked, no other was; give the "
-    "commits that are left to `datalad reschedule` to go on",
+    "they are",
+    "reschedule": "the jobs that were reported are submitted and tracked, no other was",
 }
-"""What holds where a command was stopped by a signal, and how to go on."""
+"""What holds where a command ended in the middle."""
+
+NEXT = {
+    "schedule": "run the same command again",
+    "finish": "run `datalad finish` again to go on",
+    "reschedule": "give the commits that are left to `datalad reschedule` to go on",
+}
+"""What goes on from there."""
 
 SUBMITTED = "the job had been submitted by then and is tracked; `datalad finish` goes on with it"
-"""The same of ``schedule`` where the signal came too late."""
+"""Both of ``schedule``, where a signal came too late."""
 
 UNKNOWN = "UNKNOWN"
 """Shown in the place of a state where the scheduler does not know a job (yet)."""
@@ -111,16 +116,28 @@ def as_results(action: str, root: Path) -> Iterator[list[Result]]:
     results: list[Result] = []
     try:
         yield results
+    except (GitFailed, StoreUnusable) as error:
+        what = f"{str(error).rstrip('.')}. {_capital(KEPT[action])}"
+        results.append(_ended(action, root, what, NEXT[action]))
     except HpcError as error:
         results.append(error_result(action, root, error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        what = f"The file system says: {where}{error.strerror or error}"
+        results.append(_ended(action, root, f"{what}; {KEPT[action]}", NEXT[action]))
     except Interruption as stop:
-        results.append(_stopped(action, root, stop))
+        late = action == "schedule" and stop.reported
+        text = SUBMITTED if late else f"{KEPT[action]}; {NEXT[action]}"
+        text = f"{_capital(str(stop))}: {text}"
+        results.append(result(action, root, "error", text, exit_code=stop.exit_code))
 
 
-def _stopped(action: str, root: Path, stop: Interruption) -> Result:
-    late = action == "schedule" and stop.reported
-    text = f"{stop}: {SUBMITTED if late else STOPPED[action]}"
-    return result(action, root, "error", text[0].upper() + text[1:], exit_code=stop.exit_code)
+def _ended(action: str, root: Path, what: str, go_on: str) -> Result:
+    return result(action, root, "error", f"{what}; put that right, then {go_on}")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def job_result(

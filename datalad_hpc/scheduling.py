@@ -20,6 +20,7 @@ from datalad_hpc.errors import (
     HpcError,
     StoreUnusable,
     SubmissionUncertain,
+    SubmissionUntracked,
 )
 from datalad_hpc.globs import top_of
 from datalad_hpc.interruption import uncut
@@ -207,7 +208,7 @@ def _remember(
     try:
         store.opened(job, submission, log_claims(workplace, plan, submission.job_id))
     except StoreUnusable as error:
-        raise StoreUnusable(
+        raise SubmissionUntracked(
             f"Job {submission.job_id} was submitted to {job.scheduler}, but its id could not be "
             f"kept. Do not submit it again: it is kept as {job.label} with its outputs reserved, "
             f"and the next command (`datalad finish --list-open-jobs`) finds its id. {error}"

@@ -42,7 +42,9 @@ def submission_lock(workplace: Workplace, token: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # It harms nobody: what becomes of the submission is more important.
+            path.unlink(missing_ok=True)
 
 
 def _made_and_locked(path: Path) -> int:

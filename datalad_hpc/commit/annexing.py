@@ -22,6 +22,7 @@ from typing import IO
 
 from datalad_hpc import process
 from datalad_hpc.commit.repository import Repository
+from datalad_hpc.commit.room import given_up_without_room, lacks_room
 from datalad_hpc.errors import CommitFailed, ProcessFailed
 
 FILES_EACH = 100
@@ -79,6 +80,7 @@ class AnnexAdder:
     """Called after each file, from any thread."""
     _waiting: deque[str] = field(default_factory=deque)
     _running: list[process.Conversation] = field(default_factory=list)
+    _answered: int = 0
 
     def add(self, indexes: Sequence[Path], files: Sequence[str]) -> dict[str, str]:
         """Hash files and enter each of them in one of several indexes.
@@ -107,14 +109,16 @@ class AnnexAdder:
         _require_annex(self.repository)
         self._waiting.extend(files)
         answers: dict[str, str] = {}
-        with ThreadPoolExecutor(len(indexes)) as pool:
+        folder = self.repository.scratch_dir
+        with (
+            ThreadPoolExecutor(len(indexes)) as pool,
+            given_up_without_room(folder, lambda: self._answered, self._stop),
+        ):
             try:
                 for told in pool.map(self._add_some, indexes):
                     answers |= told
             except KeyboardInterrupt:
-                self._waiting.clear()
-                for annex in self._running:
-                    annex.stop()
+                self._stop()
                 raise
             finally:
                 # Where one of them failed nobody need go on.
@@ -130,6 +134,7 @@ class AnnexAdder:
                     self._running.append(annex)
                     for line in self._conversation(annex):
                         answers |= _answer(line)
+                        self._answered += 1
                 if annex.code and not any(answers.values()):
                     raise ProcessFailed(f"it ended with exit code {annex.code}")
             except ProcessFailed as error:
@@ -138,11 +143,19 @@ class AnnexAdder:
                 raise self._failed(errors, error) from error
         return answers
 
+    def _stop(self) -> None:
+        self._waiting.clear()
+        for annex in self._running:
+            annex.stop()
+
     def _failed(self, errors: IO[bytes], error: ProcessFailed) -> CommitFailed:
         errors.seek(0)
         complaint = errors.read().decode(errors="replace").strip() or error
+        reason = lacks_room(self.repository.scratch_dir)
         return CommitFailed(
-            f"git-annex could not add outputs in {self.repository.path}: {complaint}"
+            f"git-annex could not add outputs in {self.repository.path}: "
+            f"{f'nothing can be written there ({reason})' if reason else complaint}; no output was "
+            "lost: put that right and run `datalad finish` again"
         )
 
     def _annex(self, index: Path, errors: IO[bytes]) -> process.Talk:

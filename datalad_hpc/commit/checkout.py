@@ -17,6 +17,7 @@ from datalad_hpc.commit.annexing import ONE_AT_A_TIME, AnnexAdder, Locking, proc
 from datalad_hpc.commit.changes import ChangeFinder, Changes, Found
 from datalad_hpc.commit.index import differences, enter, index_lock, remove_stale_lock
 from datalad_hpc.commit.repository import Repository
+from datalad_hpc.commit.room import require_room
 from datalad_hpc.commit.scratch import (
     ScratchIndex,
     remove_leftovers,
@@ -83,6 +84,7 @@ class Checkout:
         }
         if not owner:
             return {}
+        require_room(self.repository.scratch_dir)
         # A large index takes its time, in which git-annex can start.
         (untouched,) = self.scratch.spares(1)
         with ThreadPoolExecutor(1) as meanwhile:

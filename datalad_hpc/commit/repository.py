@@ -12,7 +12,7 @@ from pathlib import Path
 from datalad_hpc import process
 from datalad_hpc.commit.head import checked_out, common_dir_of
 from datalad_hpc.commit.settings import ASKED, Settings
-from datalad_hpc.errors import CommitFailed, ProcessFailed
+from datalad_hpc.errors import CommitFailed, GitFailed, ProcessFailed
 
 ADJUSTED = "refs/heads/adjusted/"
 
@@ -158,11 +158,9 @@ def _git(
     try:
         ended = process.run(_argv(*arguments), folder=path, stdin=stdin, environment=_clean(index))
     except ProcessFailed as error:
-        raise CommitFailed(f"In {path}: {error}") from error
+        raise GitFailed(f"In {path}: {error}") from error
     if ended.code:
-        raise CommitFailed(
-            f"`git {arguments[0]}` failed in {path} ({ended.code}): {ended.complaint}"
-        )
+        raise GitFailed(f"`git {arguments[0]}` failed in {path} ({ended.code}): {ended.complaint}")
     return ended
 
 
