@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from datalad_hpc.errors import BadRequest, StoreUnusable
 from datalad_hpc.store.migrations import migrate
 from datalad_hpc.store.tables import SCHEMA_VERSION, metadata
 
+WAYS_OUT = (
+    "restore it from a backup, or move it away to start anew (jobs that are open run on, but are "
+    "not tracked any more)"
+)
+
+LOCKED = "database is locked"
+
+STEP = 0.5
+"""Seconds that SQLite waits for a lock before we look whether we are to stop."""
+
 COMPLAINTS = {
-    "database is locked": "another process has kept it locked for {timeout:g} seconds; try again",
-    "not a database": "the file is not a job store, or it is damaged; move it away or restore it",
-    "malformed": "the file is damaged; restore it from a backup, or move it away to start anew",
+    LOCKED: "another process has kept it locked for {timeout:g} seconds; try again",
+    "not a database": f"the file is not a job store, or it is damaged; {WAYS_OUT}",
+    "malformed": f"the file is damaged; {WAYS_OUT}",
     "readonly": "it cannot be written; check the permissions of the file and of its folder",
     "unable to open": "the file cannot be opened; check that its folder exists and is yours",
     "disk is full": "there is no room left on the disk; free some and try again",
     "disk I/O error": "the file system reports an error; check its state and quota",
-    "no such table": "it lacks a table and is damaged; restore it, or move it away to start anew",
+    "no such table": f"it lacks a table and is damaged; {WAYS_OUT}",
+    "decode to UTF-8": f"it holds what is no text and is damaged; {WAYS_OUT}",
 }
 """What SQLite says, and what it means to the user."""
 
@@ -55,8 +68,10 @@ def connected(url: str, timeout: float) -> Iterator[Connection]:
     To open the file anew for each of them would cost dozens of metadata operations.
     """
     with in_plain_words(url, timeout):
-        if path := file_of(url):
+        if (path := file_of(url)) and not os.path.exists(path):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            # Whoever moved a store away wants a new one.
+            _marker(path).unlink(missing_ok=True)
         connection = _engine(url, timeout).connect()
     try:
         yield connection
@@ -80,13 +95,31 @@ def _engine(url: str, timeout: float) -> Engine:
         return create_engine(parsed_url(url), poolclass=NullPool)
     arguments = {"timeout": timeout, "isolation_level": None}
     engine = create_engine(parsed_url(url), poolclass=NullPool, connect_args=arguments)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", partial(_begin, timeout))
     return engine
 
 
-def _begin(connection: Connection) -> None:
+def _begin(timeout: float, connection: Connection) -> None:
+    """Begin a transaction with the lock that it needs, and wait for it in small steps.
+
+    SQLite itself would wait without an ear for Ctrl-C.
+    """
     reads_only = connection.get_execution_options().get("reads_only")
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    give_up = time.monotonic() + timeout
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(min(STEP, timeout) * 1000)}")
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+            if reads_only:
+                # Its lock is taken with the first look at the file.
+                connection.exec_driver_sql("PRAGMA schema_version")
+            break
+        except OperationalError as error:
+            with contextlib.suppress(OperationalError):
+                connection.exec_driver_sql("ROLLBACK")
+            if LOCKED not in str(error.orig) or time.monotonic() > give_up:
+                raise
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
 
 
 def prepare_schema(connection: Connection, url: str, timeout: float) -> None:
@@ -95,19 +128,48 @@ def prepare_schema(connection: Connection, url: str, timeout: float) -> None:
     Raises
     ------
     StoreUnusable
-      The store is from a newer version, or cannot be read.
+      The store is from a newer version, is empty though it had jobs, or cannot be read.
     """
-    with in_plain_words(url, timeout), reading(connection):
-        if _version(connection, url) == SCHEMA_VERSION:
-            return
-    with in_plain_words(url, timeout), writing(connection):
+    with in_plain_words(url, timeout):
+        with reading(connection):
+            is_ready = _version(connection, url) == SCHEMA_VERSION
+        if not is_ready:
+            _renew(connection, url)
+        if path := file_of(url):
+            _mark(_marker(path))
+
+
+def _renew(connection: Connection, url: str) -> None:
+    with writing(connection):
         # Another process may have done it while we waited for the lock.
         version = _version(connection, url)
         if version == 0:
+            _refuse_emptied(url)
             metadata.create_all(connection)
         else:
             migrate(connection, version)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _refuse_emptied(url: str) -> None:
+    """To SQLite an empty file is a new database; open jobs would be forgotten without a word."""
+    if (path := file_of(url)) and _marker(path).exists():
+        raise StoreUnusable(
+            f"The job store {url} is empty, although jobs were kept in it, so it was cut off; "
+            f"nothing was changed; {WAYS_OUT}"
+        )
+
+
+def _marker(path: str) -> Path:
+    """A file beside a store that says that the store has had its tables."""
+    return Path(f"{path}-made")
+
+
+def _mark(marker: Path) -> None:
+    if not marker.exists():
+        # A store that can only be read is good for reading.
+        with contextlib.suppress(OSError):
+            marker.touch()
 
 
 def _version(connection: Connection, url: str) -> int:
@@ -146,6 +208,18 @@ def in_plain_words(url: str, timeout: float) -> Iterator[None]:
     except UnicodeEncodeError as error:
         raise BadRequest(
             f"{error.object!r} is not valid UTF-8 and cannot be kept; nothing was changed"
+        ) from error
+
+
+@contextlib.contextmanager
+def readable(url: str) -> Iterator[None]:
+    """Rows that nobody can have written mean a damaged store."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreUnusable(
+            f"The job store {url} cannot be used: a job in it cannot be read, the file is damaged; "
+            f"{WAYS_OUT} ({error})."
         ) from error
 
 

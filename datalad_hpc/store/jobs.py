@@ -34,7 +34,14 @@ from datalad_hpc.job import (
     TaskStatus,
 )
 from datalad_hpc.store import rows
-from datalad_hpc.store.engine import connected, in_plain_words, prepare_schema, reading, writing
+from datalad_hpc.store.engine import (
+    connected,
+    in_plain_words,
+    prepare_schema,
+    readable,
+    reading,
+    writing,
+)
 from datalad_hpc.store.held import is_open, refuse_claimed
 from datalad_hpc.store.tables import claims, jobs, tasks
 
@@ -176,7 +183,7 @@ class Store:
             held = connection.execute(claimed.order_by(claims.c.key)).all() if found else ()
         of_job: dict[int, list[Claim]] = defaultdict(list)
         # Thousands of jobs are no garbage.
-        with paused():
+        with paused(), readable(self._url):
             for job, path, kind, role in held:
                 of_job[job].append(rows.claim_of(path, kind, role))
             return [rows.job_of(row, of_job[row[0]]) for row in found]
