@@ -109,7 +109,8 @@ def is_forgotten(job: Job, answers: Answers) -> bool:
     if job.state is not JobState.OPEN or job.scheduler in answers.unreachable:
         return False
     age = datetime.now(timezone.utc) - (job.submitted or job.created)
-    return answers.of(job) is None and age.total_seconds() > FORGOTTEN_AFTER
+    # By a clock that was moved back it is from the future: not a newcomer either.
+    return answers.of(job) is None and abs(age.total_seconds()) > FORGOTTEN_AFTER
 
 
 def unknown_text(job: Job, answers: Answers) -> str:

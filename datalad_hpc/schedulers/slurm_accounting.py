@@ -89,6 +89,8 @@ EVERY_STATE = (
 FAR_AHEAD = "2037-12-31T00:00:00"
 """End of a search's window: a job that is to begin tomorrow is eligible only then."""
 
+FAR_BACK = "1980-01-01T00:00:00"
+
 BEFORE_SUBMISSION = timedelta(days=1)
 """How far before the submission a query starts: clocks differ."""
 
@@ -116,7 +118,7 @@ def status_command(
         command.append("--allocations")
     if named := ",".join(sorted(clusters)):
         command.append(f"--clusters={named}")
-    return [*command, f"--starttime={_time(since - BEFORE_SUBMISSION)}", f"--jobs={','.join(ids)}"]
+    return [*command, f"--starttime={_start(since, BEFORE_SUBMISSION)}", f"--jobs={','.join(ids)}"]
 
 
 def search_command(since: datetime, user: int) -> list[str]:
@@ -131,7 +133,7 @@ def search_command(since: datetime, user: int) -> list[str]:
         "--allclusters",
         f"--user={user}",
         f"--state={EVERY_STATE}",
-        f"--starttime={_time(since - BEFORE_SEARCH)}",
+        f"--starttime={_start(since, BEFORE_SEARCH)}",
         f"--endtime={FAR_AHEAD}",
     ]
 
@@ -162,6 +164,11 @@ def parse(text: str) -> list[Row]:
 def _command(columns: Sequence[str]) -> list[str]:
     names = ",".join((*columns, LAST_COLUMN))
     return ["sacct", "--parsable2", f"--delimiter={SEPARATOR}", "--noconvert", f"--format={names}"]
+
+
+def _start(since: datetime, margin: timedelta) -> str:
+    """Where a window begins: far back if ``since`` is to come, our clock having been moved back."""
+    return FAR_BACK if since > datetime.now(timezone.utc) + margin else _time(since - margin)
 
 
 def _time(time: datetime) -> str:

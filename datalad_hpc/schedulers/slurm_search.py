@@ -80,6 +80,12 @@ class Search:
         SchedulerUnreachable
           That cannot be told.
         """
+        if self.age < -KEEPING_MARGIN:
+            raise SchedulerUnreachable(
+                "The clock was moved back since the job was to be submitted, so that it cannot be "
+                "told whether Slurm never had it; its outputs stay reserved: look for it with "
+                "squeue or sacct, and give it up by name if it is not there"
+            )
         late = self.accounting_answered and self.age > ACCOUNTING_LAG
         if self.rows is not None and (late or self._queue_is_complete(self.rows)):
             return
