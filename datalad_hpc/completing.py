@@ -19,6 +19,7 @@ from datalad_hpc.polling import Answers
 from datalad_hpc.progress import showing
 from datalad_hpc.record import commit_message, state_word
 from datalad_hpc.results import Result, job_result
+from datalad_hpc.returning import move
 from datalad_hpc.rounds import ACTION, Round
 
 BATCH_JOBS = 500
@@ -132,11 +133,12 @@ def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus])
     wanted = finish.workplace.setting("datalad.hpc.record-identity").lower() in TRUE
     text = facts_text(job, status, str(finish.root), with_identity=wanted)
     folder, name = os.path.split(facts_path_of(job))
-    half = finish.workplace.scratch_dir / "facts.json"
+    scratch = finish.workplace.scratch_dir
+    half = scratch / name
     try:
         half.write_bytes(os.fsencode(text))
-        with opened(finish.root, folder, make=True) as descriptor:
-            os.replace(half, name, dst_dir_fd=descriptor)
+        with opened(scratch) as source, opened(finish.root, folder, make=True) as target:
+            move(name, source, target, scratch)
     except LinkInTheWay as error:
         return f"{error} and is not followed; put the folder right and finish again"
     except OSError as error:

@@ -109,7 +109,7 @@ def _move_all(
         ):
             for name in names:
                 with _naming(alternative / folder / name, root / folder / name):
-                    _move(name, source, target, scratch)
+                    move(name, source, target, scratch)
     except LinkInTheWay as error:
         # Be it out of the dataset, or to where Git keeps its hooks.
         raise HpcError(
@@ -133,7 +133,19 @@ def _naming(source: Path, target: Path) -> Iterator[None]:
         ) from error
 
 
-def _move(name: str, source: int, target: int, scratch: Path) -> None:
+def move(name: str, source: int, target: int, scratch: Path) -> None:
+    """Move a file or a link between opened folders, also to another file system.
+
+    Parameters
+    ----------
+    scratch:
+      Folder for a half copy, on the file system of one of them.
+
+    Raises
+    ------
+    OSError
+      It cannot be moved.
+    """
     try:
         os.replace(name, name, src_dir_fd=source, dst_dir_fd=target)
     except OSError as error:

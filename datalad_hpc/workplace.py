@@ -256,7 +256,8 @@ class Workplace:
                 ) from error
             except OSError as error:
                 raise HpcError(
-                    f"{path} cannot be locked, so nothing was changed: {error.strerror}"
+                    f"{path} cannot be locked, so nothing was changed: {error.strerror}; put that "
+                    "right and run `datalad finish` again"
                 ) from error
             yield
 

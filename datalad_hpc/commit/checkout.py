@@ -93,7 +93,10 @@ class Checkout:
         gone = {path: None for changes in chosen.values() for path in changes.gone}
         enter(self.repository, gone, self.scratch.path)
         self._sort_entries(owner, before.result())
-        return {owner[path]: f"{path}: {why}" for path, why in failures.items()}
+        return {
+            owner[path]: f"{path}: {why}; put that right and finish again"
+            for path, why in failures.items()
+        }
 
     def _hash(
         self, chosen: Sequence[Changes], jobs: int | None, hashed: Callable[[], None]
