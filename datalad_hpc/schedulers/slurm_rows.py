@@ -19,8 +19,11 @@ from datalad_hpc.schedulers.arrays import pending_indices
 from datalad_hpc.schedulers.sbatch import TOKEN_MARK
 from datalad_hpc.schedulers.slurm_states import RERUNNABLE_STATES, phase_of
 
-REUSED_BEFORE = timedelta(days=1)
-"""A row submitted this long before our job has come by its id earlier: ids come around again."""
+SUBMITTED_BEFORE = timedelta(days=1)
+"""How long before we noted it a submission may have been: we may have lost sight of the job."""
+
+SUBMITTED_AFTER = timedelta(minutes=10)
+"""How long after we noted it: clocks differ. Whoever came later has got our job's id again."""
 
 GONE_STATE = "CANCELLED"
 GONE_REASON = "no record left: cancelled before it started"
@@ -76,7 +79,7 @@ def task_status(
 
 
 def is_ours(row: Row, key: JobKey) -> bool:
-    """Whether a row that carries the job's id is about the job.
+    """Whether a row that carries the job's id is about the job; ids come around again.
 
     The token decides. Where there is no evidence, or where a site's plugin has
     put other words in the comment's place, the time of submission does.
@@ -87,7 +90,9 @@ def is_ours(row: Row, key: JobKey) -> bool:
         return True
     if row.evidence and (row.lasting or TOKEN_MARK in row.evidence):
         return False
-    return row.submitted is None or row.submitted >= key.submitted - REUSED_BEFORE
+    if row.submitted is None:
+        return False
+    return -SUBMITTED_BEFORE <= row.submitted - key.submitted <= SUBMITTED_AFTER
 
 
 def collect(keys: Iterable[JobKey], rows: Iterable[Row]) -> dict[str, JobStatus]:
