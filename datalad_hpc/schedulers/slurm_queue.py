@@ -69,6 +69,9 @@ LIVE_COLUMNS = (
 )
 """What matters of a job that is not over. Names of users and groups are looked up row by row."""
 
+FIRST_HEADING = "JOBID"
+"""What squeue prints above JobArrayID. Without a heading nothing was told, not even of no jobs."""
+
 ENDING = "COMPLETING"
 """A job that has ended, and after which its nodes are still cleaned up."""
 
@@ -192,7 +195,7 @@ def parse_settings(text: str) -> Settings:
 
 
 def _command(columns: Sequence[str], clusters: Iterable[str], *options: str) -> list[str]:
-    command = ["squeue", "--me", "--all", *options, "--noheader"]
+    command = ["squeue", "--me", "--all", *options]
     if named := ",".join(sorted(clusters)):
         command.append(f"--clusters={named}")
     # A column with a text after its colon and no width is printed in full.
@@ -202,15 +205,22 @@ def _command(columns: Sequence[str], clusters: Iterable[str], *options: str) -> 
 
 
 def _records(text: str, columns: Sequence[str]) -> Iterator[list[str]]:
-    """The fields of each row."""
+    """The fields of each row; there is a heading above those of each cluster."""
     *lines, rest = text.split(ROW_END)
     if rest.strip():
         raise SchedulerUnreachable(f"squeue's answer breaks off at: {rest.strip()[:200]}")
+    has_heading = False
     for line in lines:
         fields = line.lstrip("\n").split(FIELD_END)
         if len(fields) != len(columns):
             raise SchedulerUnreachable(f"squeue printed something unexpected: {line[:200]}")
-        yield fields
+        # Where clusters are named a line with the cluster's name stands before.
+        if fields[0].endswith(FIRST_HEADING):
+            has_heading = True
+        else:
+            yield fields
+    if not has_heading:
+        raise SchedulerUnreachable("squeue succeeded, but printed no list of jobs")
 
 
 def _split(name: str) -> tuple[str, str, str]:

@@ -10,7 +10,9 @@ import pytest
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.job import Phase
 from datalad_hpc.schedulers.slurm_queue import (
+    COLUMNS,
     FIELD_END,
+    FIRST_HEADING,
     LIVE_COLUMNS,
     ROW_END,
     live_command,
@@ -34,7 +36,7 @@ def recorded() -> dict[tuple[str, str], Row]:
 
 def test_the_call_lists_all_jobs_of_the_user() -> None:
     command = queue_command()
-    assert {"--me", "--all", "--states=all", "--noheader"} <= set(command)
+    assert {"--me", "--all", "--states=all"} <= set(command)
     assert not any(word.startswith("--clusters") for word in command)
 
 
@@ -96,8 +98,17 @@ def test_facts_and_identity_are_apart() -> None:
     assert recorded()["133", "1"].facts["time_limit"] == 7200
 
 
+def heading(columns: tuple[str, ...]) -> str:
+    return FIELD_END.join((FIRST_HEADING, *columns[1:])) + ROW_END + "\n"
+
+
 def test_an_empty_queue() -> None:
-    assert parse("") == []
+    assert parse(heading(COLUMNS)) == []
+
+
+def test_each_cluster_has_a_heading() -> None:
+    answers = "".join(f"CLUSTER: {name}\n{answer()}" for name in ("one", "two"))
+    assert len(parse(answers)) == 2 * 14
 
 
 @pytest.mark.parametrize(
@@ -106,6 +117,9 @@ def test_an_empty_queue() -> None:
         ("7" + FIELD_END + "one", "breaks off"),
         ("7" + FIELD_END + "one" + ROW_END, "unexpected"),
         (answer().replace("132", "soon", 1), "no job id"),
+        ("", "no list of jobs"),
+        ("\n", "breaks off|no list of jobs"),
+        (answer().partition("\n")[2], "no list of jobs"),
     ],
 )
 def test_something_else_is_no_answer(text: str, message: str) -> None:
@@ -120,13 +134,13 @@ def live_line(job: str, state: str, **fields: str) -> str:
 
 def test_the_call_for_live_jobs_is_a_short_one() -> None:
     command = live_command(["one"])
-    assert {"--me", "--all", "--noheader", "--clusters=one"} <= set(command)
+    assert {"--me", "--all", "--clusters=one"} <= set(command)
     assert not any(word.startswith("--states") for word in command)
     assert not any("UserName" in word or "GroupName" in word for word in command)
 
 
 def test_rows_of_live_jobs() -> None:
-    text = "\n".join(
+    text = heading(LIVE_COLUMNS) + "\n".join(
         [
             live_line("7", "PENDING", Reason="Priority", StartTime="1795239999"),
             live_line("8_3", "RUNNING", NodeList="node01", StartTime="1795232974", Comment="a\nb"),
@@ -145,7 +159,7 @@ def test_rows_of_live_jobs() -> None:
 
 @pytest.mark.parametrize("state", ["COMPLETING", "COMPLETED", "CANCELLED"])
 def test_what_became_of_a_job_that_has_ended_is_left_to_accounting(state: str) -> None:
-    assert parse_live(live_line("7", state), {"7"}) == []
+    assert parse_live(heading(LIVE_COLUMNS) + live_line("7", state), {"7"}) == []
 
 
 def test_half_an_answer_on_live_jobs_is_no_answer() -> None:

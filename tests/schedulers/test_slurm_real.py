@@ -18,7 +18,13 @@ from datalad_hpc.job import JobKey, JobStatus, Phase, Submission
 from datalad_hpc.schedulers.base import Handover
 from datalad_hpc.schedulers.slurm import Slurm
 from datalad_hpc.schedulers.slurm_accounting import LAST_COLUMN, SEPARATOR, STATUS_COLUMNS
-from datalad_hpc.schedulers.slurm_queue import COLUMNS, FIELD_END, LIVE_COLUMNS, ROW_END
+from datalad_hpc.schedulers.slurm_queue import (
+    COLUMNS,
+    FIELD_END,
+    FIRST_HEADING,
+    LIVE_COLUMNS,
+    ROW_END,
+)
 
 
 def slurm_answers() -> bool:
@@ -107,6 +113,16 @@ def stand_in(
     script.chmod(0o755)
     if str(folder) not in os.environ["PATH"]:
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def heading(columns: tuple[str, ...]) -> str:
+    return FIELD_END.join((FIRST_HEADING, *columns[1:])) + ROW_END
+
+
+EMPTY_QUEUE = f"""case "$*" in
+    *UserName*) printf %s '{heading(COLUMNS)}';;
+    *) printf %s '{heading(LIVE_COLUMNS)}';;
+esac"""
 
 
 def calls(tmp_path: Path, name: str) -> int:
@@ -251,7 +267,7 @@ def test_accounting_finds_what_the_queue_has_forgotten(
     ended = desk.submit("--wrap", "true")
     cancelled = desk.submit("--hold", "--wrap", "true")
     control("scancel", cancelled.job_id)
-    stand_in(tmp_path, monkeypatch, "squeue", "", code=0)
+    stand_in(tmp_path, monkeypatch, "squeue", EMPTY_QUEUE, code=0)
     for key in (ended, cancelled):
         deadline = time.monotonic() + 30
         while (found := desk.slurm.find(key.token, SINCE)) is None:
@@ -284,7 +300,8 @@ def test_where_comments_are_replaced_a_job_of_that_time_leaves_a_doubt(
     fields = {"JobArrayID": "7", "State": "PENDING", "SubmitTime": str(int(now.timestamp()))}
     ours = [{**fields, "Comment": "billed"}, {**fields, "Comment": mark}]
     lines = (FIELD_END.join(row.get(name, "N/A") for name in COLUMNS) + ROW_END for row in ours)
-    stand_in(tmp_path, monkeypatch, "squeue", f"printf %s '{''.join(lines)}'", code=0)
+    told = heading(COLUMNS) + "".join(lines)
+    stand_in(tmp_path, monkeypatch, "squeue", f"printf %s '{told}'", code=0)
     stand_in(tmp_path, monkeypatch, "sacct", "echo down >&2")
     if mark:
         assert desk.slurm.find("token", now) is None
@@ -338,7 +355,7 @@ def test_many_jobs_are_one_query_for_each_chunk(
 ) -> None:
     header = SEPARATOR.join((*STATUS_COLUMNS, LAST_COLUMN))
     stand_in(tmp_path, monkeypatch, "sacct", f"printf '%s\\n' '{header}'", code=0)
-    stand_in(tmp_path, monkeypatch, "squeue", "", code=0)
+    stand_in(tmp_path, monkeypatch, "squeue", EMPTY_QUEUE, code=0)
     assert Slurm().status(many_keys(1201)) == {}
     assert calls(tmp_path, "sacct") == 2
     # Which are live, and what is known of those that accounting does not know.
@@ -359,7 +376,7 @@ def test_accounting_is_not_asked_for_many_jobs_that_are_live(
 ) -> None:
     keys = many_keys(60)
     answer = tmp_path / "answer"
-    answer.write_text("\n".join(live_line(key) for key in keys))
+    answer.write_text("\n".join([heading(LIVE_COLUMNS), *map(live_line, keys)]))
     stand_in(tmp_path, monkeypatch, "sacct", "exit 1")
     stand_in(tmp_path, monkeypatch, "squeue", f"cat '{answer}'", code=0)
     slurm = Slurm()
