@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datalad_hpc.claims import shown
 from datalad_hpc.commit.restoring import restore
 from datalad_hpc.errors import HpcError
-from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase
 from datalad_hpc.located import Listing, Locator
-from datalad_hpc.polling import NOT_TOLD, Answers, is_forgotten, unknown_text
+from datalad_hpc.polling import Answers, complete, is_forgotten, is_untold, unknown_text
 from datalad_hpc.results import Result, explain, job_result, visible
 from datalad_hpc.returning import bring_back
 from datalad_hpc.rounds import ACTION, Round
@@ -47,8 +47,8 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
     """
     if job.worktree != finish.workplace.worktree:
         return _elsewhere(finish, job)
-    answer = answers.of(job) or _given_up(finish, job, answers)
-    if answer is None:
+    answer = _given_up(finish, job, answers) or answers.of(job)
+    if answer is None or is_forgotten(job, answers):
         return _without_answer(finish, job, answers)
     if answer.phase is Phase.LIVE:
         text = f"Job {job.label} is not over: {explain(answer)}"
@@ -81,14 +81,17 @@ def _elsewhere(finish: Round, job: Job) -> Result:
 
 
 def _given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
-    """The end of a job that its scheduler has forgotten, if the user named it."""
+    """The end of a job that its scheduler has forgotten, in part at least, if it was named."""
     named = job.label in finish.wishes.job_ids
     wanted = finish.wishes.close_failed or finish.wishes.commit_failed
     if not (named and wanted and is_forgotten(job, answers)):
         return None
-    tasks = (None,) if job.tasks is None else job.tasks
-    end = tuple(TaskStatus(task, NOT_TOLD, Phase.FAILED, "forgotten") for task in tasks)
-    answers.statuses[job.key] = JobStatus(job.job_id, end)
+    known = answers.of(job) or complete(job, JobStatus(job.job_id, ()))
+    end = tuple(
+        replace(task, phase=Phase.FAILED, reason="forgotten") if is_untold(task) else task
+        for task in known.tasks
+    )
+    answers.statuses[job.key] = replace(known, tasks=end)
     return answers.statuses[job.key]
 
 
@@ -98,7 +101,7 @@ def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
         return _close(finish, job, None, f"{job.label} was given up by name")
     live = job.state is JobState.OPEN and not is_forgotten(job, answers)
     text = unknown_text(job, answers)
-    return job_result(ACTION, finish.root, "impossible", text, job, live=live)
+    return job_result(ACTION, finish.root, "impossible", text, job, answers.of(job), live=live)
 
 
 def _with_more_outputs(finish: Round, job: Job) -> Job:

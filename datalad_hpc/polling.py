@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from datalad_hpc.collection import paused
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.record import ranges
 from datalad_hpc.schedulers.base import Scheduler
 
 FORGOTTEN_AFTER = 600.0
@@ -29,6 +30,8 @@ class Answers:
     failures: list[HpcError] = field(default_factory=list)
     unreachable: set[str] = field(default_factory=set)
     """Schedulers that gave no usable answer."""
+    silent: set[int] = field(default_factory=set)
+    """Jobs, by number of their rows, of which a scheduler could not tell: a query failed."""
 
     def of(self, job: Job) -> JobStatus | None:
         """What is known of a job; ``None`` where nothing is."""
@@ -84,16 +87,18 @@ def _ask_one(
         answers.unreachable.add(name)
         return
     for job in jobs:
-        if job.job_id in found:
-            answers.statuses[job.key] = complete(job, found[job.job_id])
+        if status := found.get(job.job_id):
+            answers.statuses[job.key] = complete(job, status)
+        elif job.job_id in found:
+            answers.silent.add(job.key)
 
 
 def complete(job: Job, status: JobStatus) -> JobStatus:
     """The status with all tasks that were asked for: one that was not told of is live."""
-    if job.tasks is None:
+    if job.tasks is None and status.tasks:
         return status
     told = {task.index for task in status.tasks}
-    silent = [index for index in job.tasks if index not in told]
+    silent = [index for index in job.tasks or (None,) if index not in told]
     if not silent:
         return status
     added = tuple(TaskStatus(index, NOT_TOLD, Phase.LIVE) for index in silent)
@@ -101,34 +106,57 @@ def complete(job: Job, status: JobStatus) -> JobStatus:
 
 
 def is_forgotten(job: Job, answers: Answers) -> bool:
-    """Whether the scheduler answered, but has not known a job for long.
+    """Whether the scheduler answered, but has not known a job, or tasks of it, for long.
 
-    Right after a submission that means nothing; and a live job is known to its
-    scheduler whatever became of the accounting.
+    Right after a submission that means nothing; and what is live is known to
+    its scheduler whatever became of the accounting.
     """
-    if job.state is not JobState.OPEN or job.scheduler in answers.unreachable:
+    if job.state is not JobState.OPEN or not _was_answered(job, answers):
         return False
+    answer = answers.of(job)
+    live = [task for task in answer.tasks if task.phase is Phase.LIVE] if answer else []
     age = datetime.now(timezone.utc) - (job.submitted or job.created)
+    unknown = answer is None or (bool(live) and all(map(is_untold, live)))
     # By a clock that was moved back it is from the future: not a newcomer either.
-    return answers.of(job) is None and abs(age.total_seconds()) > FORGOTTEN_AFTER
+    return unknown and abs(age.total_seconds()) > FORGOTTEN_AFTER
+
+
+def is_untold(task: TaskStatus) -> bool:
+    """Whether the scheduler was silent about a task."""
+    return task.state == NOT_TOLD
+
+
+def _was_answered(job: Job, answers: Answers) -> bool:
+    return job.scheduler not in answers.unreachable and job.key not in answers.silent
 
 
 def unknown_text(job: Job, answers: Answers) -> str:
-    """Why nothing is known of a job, and what that means."""
+    """Why nothing is known of a job, or of tasks of it, and what that means."""
     if job.state is not JobState.OPEN:
         return (
             f"{job.label} is being submitted, or was interrupted then; its outputs stay reserved "
             "until the scheduler can tell"
         )
-    if job.scheduler in answers.unreachable:
-        return f"Job {job.label} was left as it is, since {job.scheduler} gave no answer"
+    if not _was_answered(job, answers):
+        return (
+            f"Job {job.label} was left as it is, since {job.scheduler} gave no answer about it; "
+            "try again later"
+        )
     if is_forgotten(job, answers):
         return (
-            f"{job.scheduler} does not know job {job.label} any more; look at its outputs, and "
-            f"commit it by name (`datalad finish --commit-failed-jobs {job.label}`) or give it up "
-            f"(`datalad finish --close-failed-jobs {job.label}`)"
+            f"{job.scheduler} does not know {_unknown_part(job, answers)} any more; look at its "
+            f"outputs, and commit it by name (`datalad finish --commit-failed-jobs {job.label}`) "
+            f"or give it up (`datalad finish --close-failed-jobs {job.label}`)"
         )
     return (
         f"{job.scheduler} does not know job {job.label} (yet); it was left as it is, "
         "try again in a moment"
     )
+
+
+def _unknown_part(job: Job, answers: Answers) -> str:
+    answer = answers.of(job)
+    untold = [task.index for task in answer.tasks if is_untold(task)] if answer else []
+    indices = [index for index in untold if index is not None]
+    tasks = f"task{'s' if len(indices) > 1 else ''} {ranges(indices)} of " if indices else ""
+    return f"{tasks}job {job.label}"

@@ -71,7 +71,9 @@ class Scheduler(ABC):
         """
 
     @abstractmethod
-    def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
+    def status(
+        self, jobs: Sequence[JobKey], *, facts: bool = False
+    ) -> Mapping[str, JobStatus | None]:
         """What became of the jobs, asked in one query (in chunks).
 
         Parameters
@@ -84,7 +86,8 @@ class Scheduler(ABC):
         Returns
         -------
         Mapping
-          A status by job id. A job that is absent is not known (yet).
+          A status by job id. A job that is absent is not known (yet); of one that has ``None``
+          nothing can be said, since a part of the query failed.
 
         Raises
         ------

@@ -84,7 +84,9 @@ class Slurm(Scheduler):
         """Ask squeue while the caller looks up many jobs; see :meth:`.Scheduler.expect`."""
         self._inquiry.expect(number)
 
-    def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
+    def status(
+        self, jobs: Sequence[JobKey], *, facts: bool = False
+    ) -> Mapping[str, JobStatus | None]:
         """Ask sacct, and squeue for what sacct does not know; see :meth:`.Scheduler.status`."""
         return self._inquiry.statuses(jobs, facts)
 

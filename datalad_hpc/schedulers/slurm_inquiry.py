@@ -18,9 +18,11 @@ from datalad_hpc.schedulers.slurm_rows import (
     collect,
     is_doubtful,
     joined,
+    missing_tasks,
     stubs_of,
     unambiguous,
     with_usage,
+    without_trace,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Inquiry:
             self._early = background.submit(self.ask, slurm_queue.live_command())
             background.shutdown(wait=False)
 
-    def statuses(self, jobs: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus]:
+    def statuses(self, jobs: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus | None]:
         """Ask sacct, and squeue for what sacct does not know.
 
         Of many jobs squeue is asked first: sacct need not be asked for those that are live. At
@@ -74,7 +76,7 @@ class Inquiry:
         others = [key for key in keys if key.job_id not in live]
         return {**live, **self._told(others, facts)} if others else live
 
-    def _live(self, keys: Sequence[JobKey]) -> Mapping[str, JobStatus]:
+    def _live(self, keys: Sequence[JobKey]) -> Mapping[str, JobStatus | None]:
         """The jobs that the queue knows to be live; none where it gives no answer."""
         try:
             answer = self._queue(_clusters_to_ask(keys))
@@ -91,7 +93,7 @@ class Inquiry:
             return early.result()
         return self.ask(slurm_queue.live_command(clusters))
 
-    def _told(self, keys: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus]:
+    def _told(self, keys: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus | None]:
         """What accounting, and the queue where that leaves doubts, tell of jobs."""
         try:
             rows = self._accounting_of(keys, facts)
@@ -115,7 +117,7 @@ class Inquiry:
 
     def _status_without_accounting(
         self, keys: Sequence[JobKey], why: SchedulerUnreachable
-    ) -> dict[str, JobStatus]:
+    ) -> dict[str, JobStatus | None]:
         # Other clusters are found through accounting: only this one can be asked.
         try:
             rows = slurm_queue.parse(self.ask(slurm_queue.queue_command()))
@@ -126,32 +128,61 @@ class Inquiry:
         if not self._told_of_accounting:
             self._told_of_accounting = True
             lgr.info("Slurm's accounting gave no answer, its queue is read instead: %s", why)
-        return collect(keys, rows)
+        found = collect(keys, rows)
+        silent = [key for key in keys if key.job_id not in found]
+        if not silent or self._is_all_there_is():
+            return {**found}
+        return {**found, **_nothing_of(silent, why)}
+
+    def _is_all_there_is(self) -> bool:
+        """Whether this cluster's queue is all that could be asked: there is no accounting."""
+        try:
+            return slurm_queue.parse_settings(self.ask(slurm_queue.settings_command())).alone
+        except SchedulerUnreachable:
+            return False
 
     def _settled(
         self,
         doubtful: Sequence[JobKey],
-        statuses: Mapping[str, JobStatus],
+        statuses: Mapping[str, JobStatus | None],
         rows: Sequence[Row],
-    ) -> dict[str, JobStatus]:
+    ) -> dict[str, JobStatus | None]:
         """The statuses with squeue's answer on the doubtful jobs worked in.
 
-        Where it gives none, nothing is said of them.
+        Where it gives none, nothing can be said of them.
         """
         settled, stubs = dict(statuses), stubs_of(rows)
-        told = {key.job_id: settled.pop(key.job_id, None) for key in doubtful}
+        told = {key.job_id: statuses.get(key.job_id) for key in doubtful}
         try:
             command = slurm_queue.queue_command(_clusters_to_ask(doubtful))
             queued = collect(doubtful, slurm_queue.parse(self.ask(command)))
         except SchedulerUnreachable as error:
-            some = ", ".join(list(told)[:SHOWN])
-            lgr.info("Nothing can be said of %d jobs for now (%s ...): %s", len(told), some, error)
-            return settled
+            return {**settled, **_nothing_of(doubtful, error)}
         for key in doubtful:
-            status = joined(key, told[key.job_id], queued.get(key.job_id))
-            if status is not None:
-                settled[key.job_id] = with_usage(status, stubs.get(key.job_id))
+            status = joined(told[key.job_id], queued.get(key.job_id))
+            if status is None:
+                continue
+            if missing_tasks(key, status) and self._queue_remembers(key):
+                status = without_trace(key, status)
+            settled[key.job_id] = with_usage(status, stubs.get(key.job_id))
         return settled
+
+    def _queue_remembers(self, key: JobKey) -> bool:
+        """Whether the queue has all of a job that was ever started; known of this cluster only."""
+        if key.cluster:
+            return False
+        try:
+            settings = slurm_queue.parse_settings(self.ask(slurm_queue.settings_command()))
+        except SchedulerUnreachable:
+            return False
+        return settings.remembers(key.submitted)
+
+
+def _nothing_of(keys: Sequence[JobKey], why: SchedulerUnreachable) -> dict[str, None]:
+    """That nothing can be said of some jobs, which is logged."""
+    some = ", ".join(key.job_id for key in keys[:SHOWN])
+    lgr.warning("Nothing can be said of %d jobs for now (%s ...): %s", len(keys), some, why)
+    return dict.fromkeys(key.job_id for key in keys)
 
 
 def _chunks(keys: Sequence[JobKey]) -> Iterable[tuple[Sequence[JobKey], set[str]]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 from datalad_hpc.errors import SchedulerUnreachable
@@ -98,6 +98,9 @@ NO_ACCOUNTING = ("accounting_storage/none", "(null)", "")
 
 EVERY_CLUSTER = "all"
 
+KEEPING_MARGIN = timedelta(seconds=60)
+"""The controller's clock is not ours."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -107,6 +110,11 @@ class Settings:
     """How long a job is kept after its end; ``None`` is for ever."""
     alone: bool
     """Whether the cluster has no accounting, through which other clusters are reached."""
+
+    def remembers(self, since: datetime) -> bool:
+        """Whether every job that was started since then is still in the queue."""
+        age = datetime.now(timezone.utc) - since
+        return self.kept is None or age <= self.kept - KEEPING_MARGIN
 
 
 def queue_command(clusters: Iterable[str] = ()) -> list[str]:

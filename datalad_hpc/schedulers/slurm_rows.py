@@ -134,11 +134,10 @@ def is_doubtful(key: JobKey, status: JobStatus | None) -> bool:
     return status.phase is not Phase.LIVE and bool(missing_tasks(key, status))
 
 
-def joined(key: JobKey, told: JobStatus | None, queued: JobStatus | None) -> JobStatus | None:
+def joined(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | None:
     """One status of what accounting told and what squeue, asked later, has.
 
-    What is live in the queue is live. A task of a job that accounting knows
-    and that is in neither answer is gone: the queue lists all that may run.
+    What is live in the queue is live.
     """
     if told is None:
         return queued
@@ -146,11 +145,19 @@ def joined(key: JobKey, told: JobStatus | None, queued: JobStatus | None) -> Job
     for task in queued.tasks if queued else ():
         if task.phase is Phase.LIVE or task.index not in tasks:
             tasks[task.index] = task
-    both = replace(told, tasks=_in_order(tasks))
-    for index in missing_tasks(key, both):
-        tasks[index] = TaskStatus(index, GONE_STATE, Phase.FAILED, GONE_REASON)
     facts = {**(queued.facts if queued else {}), **told.facts}
-    return replace(both, tasks=_in_order(tasks), facts=facts)
+    return replace(told, tasks=_in_order(tasks), facts=facts)
+
+
+def without_trace(key: JobKey, status: JobStatus) -> JobStatus:
+    """The status with those tasks that left none as cancelled while they waited.
+
+    True only where the queue has every task that was ever started.
+    """
+    tasks = {task.index: task for task in status.tasks}
+    for index in missing_tasks(key, status):
+        tasks[index] = TaskStatus(index, GONE_STATE, Phase.FAILED, GONE_REASON)
+    return replace(status, tasks=_in_order(tasks))
 
 
 def certainly_live(keys: Sequence[JobKey], rows: Iterable[Row]) -> dict[str, JobStatus]:

@@ -19,9 +19,6 @@ from datalad_hpc.schedulers.slurm_rows import Row, submission_of
 ACCOUNTING_LAG = timedelta(seconds=60)
 """After this time accounting knows of a submission; it mostly takes one to five seconds."""
 
-KEEPING_MARGIN = timedelta(seconds=60)
-"""The controller's clock is not ours."""
-
 SUBMISSION_WINDOW = timedelta(minutes=10)
 """How long after its start a submission may still have reached the controller."""
 
@@ -102,7 +99,7 @@ class Search:
             return False
         if not (self.everywhere or settings.alone):
             self.doubts.append("Accounting does not tell which other clusters there are")
-        elif settings.kept is not None and self.age > settings.kept - KEEPING_MARGIN:
+        elif not settings.remembers(self.since):
             self.doubts.append("It may have ended too long ago for Slurm's queue to know it")
         elif stranger := self._disguised(rows):
             self.doubts.append(f"It may be job {stranger}, the comment of which is not ours")
@@ -117,7 +114,7 @@ class Search:
         """
         if any(TOKEN_MARK in row.evidence for row in rows):
             return ""
-        earliest, latest = self.since - KEEPING_MARGIN, self.since + SUBMISSION_WINDOW
+        earliest, latest = self.since - slurm_queue.KEEPING_MARGIN, self.since + SUBMISSION_WINDOW
         for row in rows:
             if row.evidence and row.submitted and earliest <= row.submitted <= latest:
                 return row.job_id

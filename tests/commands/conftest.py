@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,9 +156,11 @@ def wrapped_annex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stand_in(folder: Path, program: str, text: str) -> None:
     """Put a script in the place of a program; ``REAL`` in it is the real one."""
-    real = shutil.which(program)
-    assert real
     folder.mkdir(exist_ok=True)
+    # Not the stand-in of a moment ago: it would call itself.
+    others = (path for path in os.environ["PATH"].split(os.pathsep) if path != str(folder))
+    real = shutil.which(program, path=os.pathsep.join(others))
+    assert real
     path = folder / program
     path.write_text("#!/bin/sh\n" + text.replace("REAL", real))
     path.chmod(0o755)
@@ -170,3 +173,17 @@ def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return folder
+
+
+def ask_store(lab: Lab, statement: str) -> list[Any]:
+    path = lab.root / ".git" / "datalad" / "hpc" / "jobs.db"
+    with sqlite3.connect(path) as store:
+        found = store.execute(statement).fetchall()
+    store.close()
+    return found
+
+
+def let_time_pass(lab: Lab) -> None:
+    """An hour for the jobs that are open."""
+    early = "strftime('%Y-%m-%dT%H:%M:%S+00:00', submitted, '-1 hour')"
+    ask_store(lab, f"UPDATE jobs SET submitted = {early} WHERE state = 'open'")

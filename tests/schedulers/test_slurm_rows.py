@@ -23,6 +23,7 @@ from datalad_hpc.schedulers.slurm_rows import (
     task_status,
     unambiguous,
     with_usage,
+    without_trace,
 )
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
@@ -219,18 +220,20 @@ def test_when_the_queue_is_asked_too(told: JobStatus | None, doubtful: bool) -> 
 
 def test_what_is_live_in_the_queue_is_live() -> None:
     told, queued = status(_0="PREEMPTED", _1="COMPLETED"), status(_0="PENDING", _1="COMPLETED")
-    assert states(joined(key((0, 1)), told, queued)) == {0: "PENDING", 1: "COMPLETED"}
+    assert states(joined(told, queued)) == {0: "PENDING", 1: "COMPLETED"}
 
 
 def test_a_job_that_accounting_does_not_know_yet() -> None:
     queued = status(_0="PENDING")
-    assert joined(key((0, 1)), None, queued) is queued
-    assert joined(key((0, 1)), None, None) is None
+    assert joined(None, queued) is queued
+    assert joined(None, None) is None
 
 
-def test_a_task_that_nobody_knows_any_more_has_failed() -> None:
-    both = joined(key((0, 1, 2)), status(_0="COMPLETED"), status(_2="COMPLETED"))
-    assert states(both) == {0: "COMPLETED", 1: "CANCELLED", 2: "COMPLETED"}
+def test_a_task_that_left_no_trace_has_failed_where_the_queue_has_all() -> None:
+    both = joined(status(_0="COMPLETED"), status(_2="COMPLETED"))
+    assert states(both) == {0: "COMPLETED", 2: "COMPLETED"}
     assert both is not None
+    both = without_trace(key((0, 1, 2)), both)
+    assert states(both) == {0: "COMPLETED", 1: "CANCELLED", 2: "COMPLETED"}
     assert both.phase is Phase.FAILED
     assert "no record" in both.tasks[1].reason

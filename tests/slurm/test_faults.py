@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.commands.conftest import Lab, text_of
+from tests.commands.conftest import Lab, ask_store, let_time_pass, text_of
 from tests.helpers import wait_for
 from tests.slurm.private import NODES, PrivateCluster
 
@@ -70,20 +69,6 @@ def jobs_at(cluster: PrivateCluster, tokens: set[str]) -> set[str]:
     told = cluster.tell("squeue", "--noheader", "--states=all", "--format=%i %k")
     rows = (line.split(" ", 1) for line in told.splitlines())
     return {job for job, comment in rows if any(token in comment for token in tokens)}
-
-
-def ask_store(lab: Lab, statement: str) -> list[Any]:
-    path = lab.root / ".git" / "datalad" / "hpc" / "jobs.db"
-    with sqlite3.connect(path) as store:
-        found = store.execute(statement).fetchall()
-    store.close()
-    return found
-
-
-def let_time_pass(lab: Lab) -> None:
-    """An hour for the jobs that are open."""
-    early = "strftime('%Y-%m-%dT%H:%M:%S+00:00', submitted, '-1 hour')"
-    ask_store(lab, f"UPDATE jobs SET submitted = {early} WHERE state = 'open'")
 
 
 def test_a_job_whose_node_is_lost_is_followed_to_the_end_of_its_next_attempt(
