@@ -36,7 +36,8 @@ register_config(
 register_config(
     "datalad.hpc.scheduler-timeout",
     "Patience with the scheduler",
-    description="Seconds after which a query of the scheduler is given up",
+    description="""Seconds after which a query of the scheduler is given up; a submission
+    is given five times as many""",
     default="60",
 )
 register_config(

@@ -119,9 +119,11 @@ def settle_submissions(
         except SchedulerUnreachable as error:
             lgr.warning(
                 "Job %s was interrupted while it was being submitted, and it cannot be told yet "
-                "whether the scheduler has it; its outputs stay reserved: %s",
+                "whether the scheduler has it; its outputs stay reserved: %s. If you know that it "
+                "has not, give it up (`datalad finish --close-failed-jobs %s`)",
                 job.label,
-                error,
+                str(error).rstrip("."),
+                job.label,
             )
             continue
         if found is None:

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 
 from datalad_hpc import process
 from datalad_hpc.errors import (
+    HpcError,
     ProcessFailed,
     ProcessTimedOut,
     SchedulerUnreachable,
@@ -27,6 +28,9 @@ from datalad_hpc.schedulers.slurm_inquiry import Inquiry
 from datalad_hpc.schedulers.slurm_search import Search
 from datalad_hpc.schedulers.slurm_submit import (
     failure,
+    is_certain,
+    is_final,
+    is_of_sbatch,
     query_environment,
     several_submissions,
     submission_environment,
@@ -36,23 +40,25 @@ from datalad_hpc.schedulers.slurm_submit import (
 lgr = logging.getLogger("datalad.hpc.slurm")
 
 
+SBATCH_SHARE = 5
+"""How many times as long as a query sbatch may take."""
+
+
 class Slurm(Scheduler):
     """A cluster that Slurm runs.
 
     Parameters
     ----------
     timeout:
-      Seconds that each query may take.
-    submit_timeout:
-      Seconds that sbatch may take; it tries again by itself while the
-      controller is busy.
+      Seconds that each query may take. sbatch, which tries again by itself
+      while the controller is busy, may take :data:`SBATCH_SHARE` times as many.
     """
 
     name = "slurm"
 
-    def __init__(self, timeout: float = 60.0, submit_timeout: float = 300.0) -> None:
+    def __init__(self, timeout: float = 60.0) -> None:
         self.timeout = timeout
-        self.submit_timeout = submit_timeout
+        self._hung: set[str] = set()
         self._inquiry = Inquiry(self.ask)
 
     @classmethod
@@ -64,21 +70,20 @@ class Slurm(Scheduler):
         """Run sbatch; see :meth:`.Scheduler.submit`."""
         since = datetime.now(timezone.utc)
         answer = self._run_sbatch(handover)
-        submissions = submissions_in(answer.text)
-        if len(submissions) > 1:
-            raise several_submissions(submissions)
-        if submissions:
+        told, words = submissions_in(answer.text), answer.complaint or answer.text.strip()
+        if is_certain(answer.text, told):
             if answer.code:
                 lgr.warning(
                     "sbatch ended with exit code %d, yet gave job id %s, which is trusted: %s",
                     answer.code,
-                    submissions[0].job_id,
-                    answer.complaint,
+                    told[0].job_id,
+                    words,
                 )
-            return submissions[0]
-        if answer.code:
-            raise failure(answer.code, answer.complaint or answer.text.strip())
-        return self._submitted_silently(handover.token, since)
+            return told[0]
+        refusal = failure(answer.code, words) if answer.code else None
+        if refusal and (isinstance(refusal, SubmissionUncertain) or is_final(words)):
+            raise refusal
+        return self._looked_for(handover.token, since, told, refusal)
 
     def expect(self, number: int) -> None:
         """Ask squeue while the caller looks up many jobs; see :meth:`.Scheduler.expect`."""
@@ -106,11 +111,16 @@ class Slurm(Scheduler):
         SchedulerUnreachable
           It failed, took too long or is not installed; its own words are in the text.
         """
+        if argv[0] in self._hung:
+            raise SchedulerUnreachable(f"{argv[0]} did not answer a moment ago")
         environment = query_environment(os.environ)
         try:
             # The root folder is there whatever became of ours.
             ended = process.run(argv, folder="/", environment=environment, timeout=self.timeout)
         except (ProcessFailed, OSError) as error:
+            if isinstance(error, ProcessTimedOut):
+                # Each of many jobs would wait as long again.
+                self._hung.add(argv[0])
             raise SchedulerUnreachable(str(error)) from error
         text = ended.output.decode(errors="replace")
         if ended.code:
@@ -124,7 +134,7 @@ class Slurm(Scheduler):
                 handover.argv,
                 folder=handover.folder,
                 environment=submission_environment(os.environ),
-                timeout=self.submit_timeout,
+                timeout=SBATCH_SHARE * self.timeout,
                 inherit=handover.inherit,
             )
         except ProcessTimedOut as error:
@@ -134,17 +144,27 @@ class Slurm(Scheduler):
         except (ProcessFailed, OSError) as error:
             raise SubmissionRefused(f"sbatch could not be started: {error}") from error
 
-    def _submitted_silently(self, token: str, since: datetime) -> Submission:
-        """The job of an sbatch that succeeded without naming an id (``--quiet`` does that)."""
+    def _looked_for(
+        self, token: str, since: datetime, told: tuple[Submission, ...], refusal: HpcError | None
+    ) -> Submission:
+        """The job of an sbatch whose answer leaves a doubt: its token tells whether Slurm has it.
+
+        Without an id it may have succeeded (``--quiet``), or have failed after it had submitted.
+        """
+        doubt = "Slurm has no such job (yet)"
+        certain = True
         try:
-            found = self.find(token, since)
+            if found := self.find(token, since):
+                return found
         except SchedulerUnreachable as error:
-            raise SubmissionUncertain(
-                f"sbatch named no job id, and the job could not be looked for: {error}"
-            ) from error
-        if found is None:
-            raise SubmissionUncertain(
-                "sbatch succeeded, but named no job id, and Slurm has no such job (yet); the "
-                "outputs stay reserved until that is known"
-            )
-        return found
+            doubt, certain = str(error), False
+        if len(told) > 1:
+            raise several_submissions(told)
+        if refusal and (certain or is_of_sbatch(str(refusal))):
+            raise refusal
+        if told and not refusal:
+            return told[0]
+        raise SubmissionUncertain(
+            f"{refusal or 'sbatch succeeded, but named no job id'}; {doubt}; the outputs stay "
+            "reserved until that is known."
+        )

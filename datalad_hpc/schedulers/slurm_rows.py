@@ -198,18 +198,20 @@ def with_usage(status: JobStatus, stub: TaskStatus | None) -> JobStatus:
 
 
 def submission_of(token: str, rows: Iterable[Row]) -> Submission | None:
-    """The submission among the rows that carries the token.
+    """The submission among the rows that carries the token; of several, the one not cancelled.
 
     Raises
     ------
     SchedulerUnreachable
       Several jobs carry it, so that it cannot be told which is meant.
     """
-    found = {row.job_id: row.cluster for row in rows if token in row.evidence}
+    ours = [row for row in rows if token in row.evidence]
+    kept = [row for row in ours if row.task.state != GONE_STATE] or ours[:1]
+    found = {row.job_id: row.cluster for row in kept}
     if len(found) > 1:
         raise SchedulerUnreachable(
-            f"Slurm has several jobs of one submission ({', '.join(sorted(found))}); "
-            "cancel all but one and try again"
+            f"Slurm has several jobs of one submission ({', '.join(sorted(found))}): cancel all "
+            "but one (scancel) and try again"
         )
     return next((Submission(job_id, cluster) for job_id, cluster in found.items()), None)
 

@@ -106,12 +106,19 @@ def submissions_in(text: str) -> tuple[Submission, ...]:
     return tuple(Submission(job_id, cluster) for job_id, cluster in clusters.items())
 
 
+def is_certain(text: str, submissions: tuple[Submission, ...]) -> bool:
+    """Whether sbatch named one job in its own words: a line with a number may be a banner's."""
+    return len(submissions) == 1 and (
+        bool(submissions[0].cluster) or _SUBMITTED.search(text) is not None
+    )
+
+
 def several_submissions(submissions: tuple[Submission, ...]) -> SubmissionUncertain:
     """The error for an answer with more than one id."""
     ids = ", ".join(submission.job_id for submission in submissions)
     return SubmissionUncertain(
         f"sbatch answered with several job ids ({ids}); the outputs stay reserved. "
-        "Cancel the jobs with scancel and schedule them one by one"
+        "Cancel all but one with scancel: the one that is left is then tracked."
     )
 
 
@@ -131,6 +138,16 @@ def failure(code: int, words: str) -> HpcError:
             f"the outputs stay reserved until that is known. sbatch said: {words or 'nothing'}"
         )
     return SubmissionRefused(f"sbatch refused the job (exit code {code}): {words}")
+
+
+def is_final(words: str) -> bool:
+    """Whether sbatch says that the controller refused."""
+    return _VERDICT in words.lower() and not may_have_been_accepted(words)
+
+
+def is_of_sbatch(words: str) -> bool:
+    """Whether a complaint is sbatch's own, and not that of a program around it."""
+    return "sbatch: " in words
 
 
 def may_have_been_accepted(words: str) -> bool:

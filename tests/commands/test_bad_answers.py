@@ -154,6 +154,8 @@ def test_each_program_that_hangs_is_stopped_with_all_that_it_started(
         stand_in(before, program, f"sleep 300 & echo $$ $! >> {before}/{program}.started; wait")
     (left,) = lab.listed().values()
     assert left["slurm_job_status"] == ("SUBMITTING" if unsettled else "UNKNOWN")
+    for calls in before.glob("*.started"):
+        assert len(calls.read_text().splitlines()) == 1, "it is not asked again"
     started = [pid for name in before.glob("*.started") for pid in name.read_text().split()]
     assert len(started) >= 4
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in started))

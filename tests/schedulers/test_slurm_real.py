@@ -350,6 +350,16 @@ def test_a_query_that_hangs_is_stopped(
         desk.status(key)
 
 
+@pytest.mark.usefixtures("no_accounting")
+def test_a_controller_that_hangs_makes_no_absence_certain(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.slurm.timeout = 3
+    stand_in(tmp_path, monkeypatch, "scontrol", "sleep 30")
+    with pytest.raises(SchedulerUnreachable, match="scontrol did not answer within 3 seconds"):
+        desk.slurm.find(uuid.uuid4().hex, datetime.now(timezone.utc))
+
+
 def test_many_jobs_are_one_query_for_each_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,7 +430,7 @@ def test_live_and_ended_ones_among_many_jobs(desk: Desk) -> None:
         ("echo 'sbatch: error: Socket timed out on send/recv operation' >&2", 1, "Socket timed"),
         ("kill -9 $$", 0, "may nevertheless"),
         ("sleep 30", 0, "did not answer"),
-        ("true", 0, "named no job id"),
+        ("true", 0, "named no job id.*stay reserved"),
     ],
 )
 def test_answers_that_leave_a_doubt(
@@ -432,7 +442,7 @@ def test_answers_that_leave_a_doubt(
     message: str,
 ) -> None:
     stand_in(tmp_path, monkeypatch, "sbatch", script, code)
-    desk.slurm.submit_timeout = 0.5
+    desk.slurm.timeout = 0.1
     with pytest.raises(SubmissionUncertain, match=message):
         desk.slurm.submit(desk.handover("--wrap", "true"))
 

@@ -186,6 +186,12 @@ def test_the_submission_of_a_token() -> None:
     assert submission_of("nobody", rows) is None
 
 
+def test_of_several_jobs_of_a_token_the_one_that_was_not_cancelled_counts() -> None:
+    cancelled = row(job_id="8", state="CANCELLED")
+    assert submission_of("token", [row(), cancelled]) == Submission("7", "one")
+    assert submission_of("token", [cancelled]) == Submission("8", "one")
+
+
 def test_a_token_in_several_jobs_is_no_answer() -> None:
     with pytest.raises(SchedulerUnreachable, match="7, 8"):
         submission_of("token", [row(), row(job_id="8")])
