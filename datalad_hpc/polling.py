@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -79,18 +79,35 @@ def _ask_one(
     scheduler_named: Callable[[str], Scheduler],
     facts: bool,
 ) -> None:
-    try:
-        found = scheduler_named(name).status([job.scheduler_key for job in jobs], facts=facts)
-    except HpcError as error:
-        # Also a scheduler that is not installed here any more.
-        answers.failures.append(error)
-        answers.unreachable.add(name)
-        return
+    for group in _without_namesakes(jobs):
+        keys = [job.scheduler_key for job in group]
+        try:
+            found = scheduler_named(name).status(keys, facts=facts)
+        except HpcError as error:
+            # Also a scheduler that is not installed here any more.
+            answers.failures.append(error)
+            answers.unreachable.add(name)
+            return
+        for job in group:
+            if status := found.get(job.job_id):
+                answers.statuses[job.key] = complete(job, status)
+            elif job.job_id in found:
+                answers.silent.add(job.key)
+
+
+def _without_namesakes(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs in groups within which no two have the same id; mostly one group.
+
+    Ids begin anew when a cluster loses its state, and clusters do not share them.
+    """
+    groups: list[list[Job]] = []
+    met: Counter[str] = Counter()
     for job in jobs:
-        if status := found.get(job.job_id):
-            answers.statuses[job.key] = complete(job, status)
-        elif job.job_id in found:
-            answers.silent.add(job.key)
+        if met[job.job_id] == len(groups):
+            groups.append([])
+        groups[met[job.job_id]].append(job)
+        met[job.job_id] += 1
+    return groups
 
 
 def complete(job: Job, status: JobStatus) -> JobStatus:

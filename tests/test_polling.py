@@ -11,7 +11,7 @@ import pytest
 
 from datalad_hpc.errors import BadRequest, HpcError, SchedulerUnreachable
 from datalad_hpc.job import Job, JobKey, JobState, JobStatus, Phase, Request, TaskStatus
-from datalad_hpc.polling import NOT_TOLD, ask, complete, expect, unknown_text
+from datalad_hpc.polling import NOT_TOLD, ask, complete, expect, is_forgotten, unknown_text
 
 NOW = datetime.now(timezone.utc)
 WHEN = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
@@ -162,3 +162,34 @@ def test_why_nothing_is_known_is_said(fields: dict[str, Any], words: str) -> Non
     oracle: Any = Oracle()
     text = unknown_text(job, ask([job], lambda _name: oracle, facts=False))
     assert re.search(words, text)
+
+
+def test_jobs_with_the_same_id_are_asked_for_one_after_another() -> None:
+    oracle: Any = Oracle("1", "2")
+    answers = ask([a_job(1), a_job(2), a_job(3, job_id="1")], lambda _name: oracle, facts=False)
+    assert [ids for ids, _ in oracle.asked] == [["1", "2"], ["1"]]
+    assert sorted(answers.statuses) == [1, 2, 3]
+
+
+def test_nothing_is_forgotten_of_which_nothing_could_be_said() -> None:
+    class Silent(Oracle):
+        def status(self, jobs: Sequence[JobKey], *, facts: bool) -> Any:
+            return {"1": None}
+
+    oracle: Any = Silent()
+    jobs = [a_job(1), a_job(2)]
+    answers = ask(jobs, lambda _name: oracle, facts=False)
+    assert [is_forgotten(job, answers) for job in jobs] == [False, True]
+    assert "gave no answer about it" in unknown_text(jobs[0], answers)
+
+
+def test_tasks_that_are_not_known_for_long_are_forgotten() -> None:
+    job = a_job(1, tasks=(0, 1, 2))
+    oracle: Any = Oracle()
+    answers = ask([], lambda _name: oracle, facts=False)
+    answers.statuses[1] = complete(job, done("1", 1))
+    assert is_forgotten(job, answers)
+    assert "does not know tasks 0,2 of job 1 any more" in unknown_text(job, answers)
+    running = JobStatus("1", (TaskStatus(1, "RUNNING", Phase.LIVE),))
+    answers.statuses[1] = complete(job, running)
+    assert not is_forgotten(job, answers)

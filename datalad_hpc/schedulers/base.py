@@ -79,7 +79,7 @@ class Scheduler(ABC):
         Parameters
         ----------
         jobs:
-          The jobs to ask for.
+          The jobs to ask for, no two of them with the same id.
         facts:
           Whether numbers (memory, times, nodes) are wanted too.
 

@@ -20,7 +20,6 @@ from datalad_hpc.schedulers.slurm_rows import (
     joined,
     missing_tasks,
     stubs_of,
-    unambiguous,
     with_usage,
     without_trace,
 )
@@ -63,15 +62,12 @@ class Inquiry:
             self._early = background.submit(self.ask, slurm_queue.live_command())
             background.shutdown(wait=False)
 
-    def statuses(self, jobs: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus | None]:
+    def statuses(self, keys: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus | None]:
         """Ask sacct, and squeue for what sacct does not know.
 
         Of many jobs squeue is asked first: sacct need not be asked for those that are live. At
         most two squeue are run, and one sacct per 1000 jobs that are not.
         """
-        keys, shared = unambiguous(jobs)
-        if shared:
-            lgr.warning("Several open jobs have the same id and are left out: %s", shared)
         live = self._live(keys) if len(keys) > FEW else {}
         others = [key for key in keys if key.job_id not in live]
         return {**live, **self._told(others, facts)} if others else live

@@ -7,7 +7,7 @@ heterogeneous job, one task of an array, or all tasks that were not started.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -106,13 +106,6 @@ def collect(keys: Iterable[JobKey], rows: Iterable[Row]) -> dict[str, JobStatus]
         if ours:
             found[key.job_id] = _status(key, ours)
     return found
-
-
-def unambiguous(keys: Sequence[JobKey]) -> tuple[list[JobKey], list[str]]:
-    """The jobs that can be answered by their id, and the ids that several jobs share."""
-    count = Counter(key.job_id for key in keys)
-    shared = sorted(job_id for job_id, times in count.items() if times > 1)
-    return [key for key in keys if count[key.job_id] == 1], shared
 
 
 def missing_tasks(key: JobKey, status: JobStatus) -> tuple[int, ...]:

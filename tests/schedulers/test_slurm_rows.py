@@ -21,7 +21,6 @@ from datalad_hpc.schedulers.slurm_rows import (
     stubs_of,
     submission_of,
     task_status,
-    unambiguous,
     with_usage,
     without_trace,
 )
@@ -173,11 +172,6 @@ def test_whose_row_it_is(values: dict[str, Any], ours: bool) -> None:
 def test_the_cluster_decides_where_it_is_known() -> None:
     assert is_ours(row(), key(cluster="one"))
     assert not is_ours(row(), key(cluster="two"))
-
-
-def test_jobs_that_share_an_id_are_left_out() -> None:
-    other = JobKey("8", "", "other", NOON)
-    assert unambiguous([key(cluster="one"), other, key(cluster="two")]) == ([other], ["7"])
 
 
 def test_the_submission_of_a_token() -> None:

@@ -128,7 +128,6 @@ class PrivateCluster:
         self.stop_controller()
         shutil.rmtree(self.folder / "state")
         self.start_controller()
-        wait_for(lambda: all(map(self._is_ready, NODES)))
 
     def lose(self, node: str) -> None:
         """A node dies with all that runs there."""

@@ -170,3 +170,22 @@ def test_a_stranger_with_the_same_id_does_not_speak_for_a_job(
         assert_nothing_ends(lab, job)
         assert state_of(lab, job) == "UNKNOWN"
     assert [res["status"] for res in lab.finish(job, close_failed_jobs=True)] == ["ok"]
+
+
+def test_two_jobs_with_the_same_id_are_told_apart(lab: Lab, cluster: PrivateCluster) -> None:
+    """The first one's controller lost its state."""
+    cluster.forget_everything()
+    lab.script("echo x > $1")
+    first = lab.schedule("sbatch --hold job.sh old.txt", outputs=["old.txt"])["slurm_job_id"]
+    let_time_pass(lab)
+    cluster.forget_everything()
+    second = lab.schedule("sbatch --hold job.sh new.txt", outputs=["new.txt"])["slurm_job_id"]
+    assert first == second
+    # By their common name: what lives is not ended.
+    ended = lab.finish(first, close_failed_jobs=True)
+    assert sorted((*res["outputs"], res["status"]) for res in ended) == [
+        ("new.txt", "impossible"),
+        ("old.txt", "ok"),
+    ]
+    cluster.tell("scontrol", "release", second)
+    assert_finished_once(lab, second, cluster, "new.txt")
