@@ -165,6 +165,6 @@ class Slurm(Scheduler):
         if told and not refusal:
             return told[0]
         raise SubmissionUncertain(
-            f"{refusal or 'sbatch succeeded, but named no job id'}; {doubt}; the outputs stay "
-            "reserved until that is known."
+            f"Slurm may have the job: {refusal or 'sbatch succeeded, but named no job id'}; "
+            f"{doubt}; the outputs stay reserved until that is known."
         )
