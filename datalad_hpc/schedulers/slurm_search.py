@@ -77,7 +77,7 @@ class Search:
         SchedulerUnreachable
           That cannot be told.
         """
-        if self.age < -KEEPING_MARGIN:
+        if self.age < -slurm_queue.KEEPING_MARGIN:
             raise SchedulerUnreachable(
                 "The clock was moved back since the job was to be submitted, so that it cannot be "
                 "told whether Slurm never had it; its outputs stay reserved: look for it with "
