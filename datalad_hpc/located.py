@@ -6,6 +6,7 @@ A folder that holds ``.git`` is the top of a repository, as Git itself sees it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,9 +17,29 @@ from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
 
 
+_GITS_OWN = re.compile(
+    r"(?:.*\\)?(?:\.git|git~1|(?!(?-i:\.gitmodules)\Z)\.gitmodules)[ .]*(?:[\\:]|\Z)",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+)
+"""Names that Git takes for its own (verify_path in its source), whatever the file system here.
+
+They are what Windows would open for ``.git``. Git refuses them, but its ``update-index`` says so
+on standard error only, and git-annex counts such a file as added.
+"""
+
+_UNSEEN = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+"""Characters that macOS leaves out of names: such a ``.git`` is an error to ``git fsck`` too."""
+
+_NO_FOLDER = re.compile(
+    r"(?:\.git(?:attributes|modules)|git(?:att|mod)~[1-4])[ .]*(?::|\Z)", re.ASCII | re.IGNORECASE
+)
+"""Files of Git's: as a folder each is an error to ``git fsck``, and so to whom it is pushed to."""
+
+
 def is_gits_own(path: str) -> bool:
-    """Whether a path lies in a folder of Git's own, also on a file system that ignores case."""
-    return any(part.lower() == ".git" for part in path.split("/"))
+    """Whether Git refuses a path, since it lies in its own folder or seems to."""
+    *folders, name = _UNSEEN.sub("", path).split("/")
+    return any(map(_GITS_OWN.match, (*folders, name))) or any(map(_NO_FOLDER.match, folders))
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,10 @@ class Workplace:
         """
         relative = self.relative(path, base)
         if is_gits_own(relative):
-            raise BadRequest(f"{path!r} lies in Git's own folder and cannot be an output")
+            raise BadRequest(
+                f"{path!r} lies in Git's own folder, or has a name that Git takes for its own on "
+                "some system and refuses; it cannot be an output, nothing was changed"
+            )
         is_folder = path.endswith("/") or os.path.isdir(self.root / relative)
         return claim_rules.claim_for(relative + "/" if is_folder else relative, role)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from datalad_hpc import process
 from datalad_hpc.claims import claim_for
-from datalad_hpc.located import Locator, Place
+from datalad_hpc.located import Locator, Place, is_gits_own
 
 
 @pytest.fixture
@@ -128,3 +132,53 @@ def test_names_may_be_anything(root: Path) -> None:
         (root / "plain" / name).touch()
         assert found(root, f"plain/{name}") == [f"plain/{name}"]
         assert f"plain/{name}" in found(root, "plain/")
+
+
+GITTISH = st.text(".gitGIT~1 x\\:$ſ\u200c\ufeff", max_size=10) | st.tuples(
+    st.sampled_from(["", "x", "x\\", ":\\", "\\\\"]),
+    st.sampled_from([".git", ".GIT", "git~1", "GiT~1", ".gitx", "git~2", ".g\u200cit", ".gıt"]),
+    st.sampled_from(["", ".", " ", ". .", "\\", ":", "::$x", "x", "\n"]),
+).map("".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(GITTISH.filter(lambda name: name not in ("", ".", "..")), min_size=1, max_size=2))
+def test_gits_own_names_are_those_that_git_refuses(names: list[str]) -> None:
+    path = "/".join(names)
+    argv = [
+        "git",
+        "-c",
+        "core.protectHFS=true",
+        "update-index",
+        "--add",
+        "--cacheinfo",
+        f"100644,{'0' * 39}1,{path}",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        # No repository is needed to have a path looked at: that comes first.
+        (Path(folder) / ".git" / "objects").mkdir(parents=True)
+        (Path(folder) / ".git" / "refs").mkdir()
+        (Path(folder) / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+        ended = process.run(argv, folder=folder)
+    if is_gits_own(path) != bool(ended.code):
+        # Git overlooks a backslash where a name starts, and does not mix the rules of systems.
+        assert is_gits_own(path), ended.complaint
+        assert any(name.startswith("\\") or not name.isprintable() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (".gitmodules", False),
+        ("d/.gitmodules", False),
+        (".GITMODULES", True),  # as a link, which an annexed file is
+        (".gitmodules/x", True),
+        ("d/.gitattributes/x", True),
+        ("d/.gitattributes", False),
+        (".gitignore/x", False),
+        ("x\n.git", False),
+        ("", False),
+    ],
+)
+def test_gits_own_names(path: str, expected: bool) -> None:
+    assert is_gits_own(path) is expected

@@ -15,7 +15,7 @@ from datalad_hpc.commit.head import common_git_dir
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.trees import ANNEX_OBJECTS, LINK, SUBDATASET, Entry, TreeReader
 from datalad_hpc.job import Claim
-from datalad_hpc.located import Locator, Place
+from datalad_hpc.located import Locator, Place, is_gits_own
 
 
 @dataclass
@@ -85,6 +85,11 @@ class ChangeFinder:
         obstacle = self._obstacle(os.path.dirname(path))
         if obstacle:
             changes.problems.add(obstacle)
+        elif is_gits_own(path):
+            changes.problems.add(
+                f"{self._repository.path / path} has a name that Git takes for its own and "
+                "refuses; rename it, or move it away, and finish again"
+            )
         elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             changes.special.add(path)
         else:

@@ -92,7 +92,8 @@ class Checkout:
             failures = self._hash(list(chosen.values()), jobs, hashed)
         gone = {path: None for changes in chosen.values() for path in changes.gone}
         enter(self.repository, gone, self.scratch.path)
-        self._sort_entries(owner, before.result())
+        after = self._sort_entries(owner, before.result())
+        failures = {**self._not_taken(chosen.values(), after), **failures}
         return {
             owner[path]: f"{path}: {why}; put that right and finish again"
             for path, why in failures.items()
@@ -131,7 +132,20 @@ class Checkout:
         }
         enter(self.repository, changed, self.scratch.path)
 
-    def _sort_entries(self, owner: Mapping[str, int], before: Entries) -> None:
+    def _not_taken(self, chosen: Iterable[Changes], after: Entries) -> dict[str, str]:
+        """Files that are not in the index, since Git passes over names that it refuses."""
+        reason = (
+            "Git did not take a file of that name; rename it, or move it away, and finish again"
+        )
+        return {
+            path: reason
+            for changes in chosen
+            for path in changes.to_hash()
+            if (after[path] if path in after else self.tree.entry(path)) is None
+        }
+
+    def _sort_entries(self, owner: Mapping[str, int], before: Entries) -> Entries:
+        """Tell the entries of jobs from stale ones; returns how the index differs from the tip."""
         after = differences(self.repository, self.scratch.path)
         if mend_modes(self.repository, self.scratch.path, _only(after, owner)):
             after = differences(self.repository, self.scratch.path)
@@ -144,6 +158,7 @@ class Checkout:
             if not committed and self._is_claimed(path):
                 self.stale[path] = self.tree.entry(path)
         enter(self.repository, self.stale, self.scratch.path)
+        return after
 
     def _is_claimed(self, path: str) -> bool:
         full = Place(self.name, path).full
