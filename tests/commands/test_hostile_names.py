@@ -1,0 +1,188 @@
+"""Outputs of any name: none runs as code, none is lost, and what cannot be is refused."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datalad.api import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.commands.conftest import Lab, text_of
+from tests.commands.hostile import (
+    GITS,
+    OFTEN,
+    PATH,
+    Teller,
+    assert_sound,
+    datalad,
+    doubled,
+    raw_git,
+    record_of,
+    tree_of,
+    written_in,
+)
+
+COPIES = itertools.count()
+
+
+@pytest.fixture
+def fresh(dataset_template: Path, tmp_path: Path, local_spool: Path) -> Any:
+    """Gives a fresh dataset, and jobs that write any file, as often as it is asked."""
+
+    def make() -> Teller:
+        folder = tmp_path / f"copy-{next(COPIES)}"
+        root = shutil.copytree(dataset_template, folder / "ds", symlinks=True)
+        teller = Teller(Lab(Dataset(root), "local"), folder / "names")
+        teller.script()
+        return teller
+
+    return make
+
+
+def apart(paths: Sequence[str]) -> list[str]:
+    """Paths of which none lies at or below another's first part, nor is one of ours."""
+    tops: dict[str, str] = {}
+    for path in paths:
+        tops.setdefault(path.split("/")[0], path)
+    for taken in ("tell.sh", ".gitattributes", ".gitmodules", ".datalad"):
+        tops.pop(taken, None)
+    return list(tops.values())
+
+
+def outputs_for(path: str, how: str) -> str:
+    """One of several ways to declare a file."""
+    if how == "folder":
+        return doubled(glob.escape(path.split("/")[0])) + "/"
+    if how == "glob" and "/" in path:
+        folder, name = path.rsplit("/", 1)
+        hidden = "." if name.startswith(".") else ""
+        return doubled(glob.escape(folder)) + f"/{hidden}*"
+    return doubled(glob.escape(path))
+
+
+HOW = st.sampled_from(["file", "folder", "glob"])
+JOBS = st.lists(st.tuples(PATH, HOW), min_size=10, max_size=20)
+
+
+@OFTEN
+@given(JOBS)
+def test_whatever_a_job_writes_is_committed_as_it_is(fresh: Any, wanted: Any) -> None:
+    teller: Teller = fresh()
+    lab = teller.lab
+    ways = dict(wanted)
+    jobs: dict[str, str] = {}
+    for path in apart(list(ways)):
+        how = ways[path] if "/" in path else "file"
+        job = lab.schedule(teller.command([path]), outputs=[outputs_for(path, how)])
+        assert job["status"] == "ok", (path, text_of(job))
+        jobs[job["slurm_job_id"]] = path
+    check_round(lab, jobs)
+    again = lab.reschedule(since="")
+    assert [text_of(res) for res in again if res["status"] != "ok"] == []
+    check_round(lab, dict(zip((res["slurm_job_id"] for res in again), jobs.values(), strict=True)))
+    assert_sound(lab, teller.folder)
+
+
+def check_round(lab: Lab, jobs: dict[str, str]) -> None:
+    """Each job is listed, and makes a commit of just its file."""
+    assert lab.listed().keys() == jobs.keys()
+    lab.wait()
+    done = lab.finish()
+    assert [text_of(res) for res in done if res["status"] != "ok"] == []
+    assert len(done) == len(jobs)
+    for res in done:
+        job_id, path = res["slurm_job_id"], jobs[res["slurm_job_id"]]
+        assert written_in(lab, res["commit"]) == {os.fsencode(path)}
+        assert (lab.root / path).read_bytes() == os.fsencode(f"{job_id} ./{path}")
+        assert os.fsencode(path) in tree_of(lab, res["commit"])
+        assert record_of(lab, res["commit"])["outputs"] == res["outputs"]
+
+
+# What cannot be is refused.
+
+
+@pytest.fixture
+def teller(local_lab: Lab, tmp_path: Path) -> Teller:
+    """Jobs that write any file, in one dataset."""
+    made = Teller(local_lab, tmp_path / "names")
+    made.script()
+    return made
+
+
+REFUSED = [
+    *("", "\0", "a\0b", "b\udcff", "\udcff/x", "..", "../x", "a/../../x", "/", "/etc/x"),
+    *("x" * 256, "ü" * 128, "d/" * 2100 + "x", "out/x", "out/new/x", "into-git/x", "*/../x"),
+    *(f"{above}{name}{below}" for name in GITS for above, below in (("", ""), ("d/", "/x"))),
+    *("*/.git", ".GITMODULES", ".gitmodules/x", "d/.gitattributes/x"),
+]
+
+
+@pytest.mark.parametrize("as_process", [False, True])
+def test_what_cannot_be_an_output_is_refused(
+    teller: Teller, as_process: bool, tmp_path: Path, inside: Any
+) -> None:
+    lab = teller.lab
+    (tmp_path / "elsewhere").mkdir()
+    (lab.root / "out").symlink_to(tmp_path / "elsewhere")
+    (lab.root / "into-git").symlink_to(".git")
+    lab.save()
+    command = teller.command(["good"])
+    before = raw_git(lab, "rev-parse", "HEAD"), sorted(os.listdir(lab.root))
+    # A process for each would take too long, and cannot be given a NUL.
+    wanted = REFUSED[2::6] if as_process else REFUSED
+    for path in wanted:
+        if as_process and "\0" not in path:
+            ended = datalad(
+                lab, "schedule", "-o", "good", f"--output={path}", "--", *command.split()
+            )
+            assert ended.returncode == 1, path
+            assert b"schedule(impossible)" in ended.stdout, path
+        else:
+            (refused,) = lab.schedule_all(command, outputs=["good", path])
+            assert refused["status"] == "impossible", path
+            assert text_of(refused).isprintable(), path
+    assert lab.listed() == {}
+    assert (raw_git(lab, "rev-parse", "HEAD"), sorted(os.listdir(lab.root))) == before
+    assert_sound(lab, tmp_path / "elsewhere")
+    # Nothing was left that would be in the way of who asks for what can be.
+    assert lab.run(command, outputs=["good"])["status"] == "ok"
+
+
+@pytest.mark.parametrize("annexed", [True, False])
+@pytest.mark.parametrize("name", [".GIT", ".git /x", "git~1", "x\\.git", "link/.gitmodules"])
+def test_a_file_that_git_refuses_keeps_its_job_open(
+    teller: Teller, name: str, annexed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git-annex would say that it added the file, and Git that all is well."""
+    lab = teller.lab
+    if not annexed:
+        lab = teller.lab = plain_git(lab)
+    job = lab.schedule(teller.command([f"out/{name}", "out/good"]), outputs=["out/"])
+    lab.wait()
+    if name.startswith("link"):
+        (lab.root / "out" / name).unlink()
+        (lab.root / "out" / name).symlink_to("nowhere")
+    (kept,) = lab.finish()
+    assert kept["status"] == "error"
+    assert f"out/{name}" in text_of(kept)
+    assert "rename it" in text_of(kept)
+    assert lab.listed().keys() == {job["slurm_job_id"]}
+    (lab.root / "out" / name).rename(lab.root / "out" / "renamed")
+    (done,) = lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert written_in(lab, "HEAD") == {b"out/good", b"out/renamed"}
+
+
+def plain_git(lab: Lab) -> Lab:
+    """A clone without git-annex."""
+    root = lab.root.parent / "plain"
+    raw_git(lab, "clone", "-q", lab.dataset.path, str(root))
+    return Lab(Dataset(root), lab.scheduler)
