@@ -16,7 +16,6 @@ from datalad_hpc.claims import matches, reaches
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
 
-
 _GITS_OWN = re.compile(
     r"(?:.*\\)?(?:\.git|git~1|(?!(?-i:\.gitmodules)\Z)\.gitmodules)[ .]*(?:[\\:]|\Z)",
     re.ASCII | re.IGNORECASE | re.DOTALL,

@@ -17,7 +17,6 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.facts import facts_path
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Request
-from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import expand_paths, fill_command, fill_paths, one_line
 from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.logs import LogFile, log_files
@@ -206,11 +205,8 @@ def log_claims(workplace: Workplace, plan: Plan, job_id: str) -> tuple[Claim, ..
     logs = []
     for log in log_files(plan.batch, plan.folder, job_id, getpass.getuser()):
         path = _in_dataset(workplace, plan, log)
-        if path is not None and is_gits_own(path):
-            raise BadRequest(
-                f"The log {log.path} would lie in Git's own folder; choose another place for it"
-            )
         if path is not None:
+            workplace.refuse_unfit(path)
             kind = ClaimKind.GLOB if log.is_glob else ClaimKind.FILE
             logs.append(Claim(path, kind, ClaimRole.LOG))
     facts = facts_path(plan.request.folder, logs, job_id)

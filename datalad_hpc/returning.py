@@ -79,7 +79,10 @@ def _walk(
     try:
         with opened(top, folder) as descriptor, os.scandir(descriptor) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if only not in ("", entry.name) or is_gits_own(entry.name):
+                if only not in ("", entry.name) or entry.name == ".git":
+                    continue
+                if is_gits_own(entry.name):
+                    _refuse_if_claimed(top, os.path.join(folder, entry.name), claim)
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     below.append(os.path.join(folder, entry.name))
@@ -96,6 +99,14 @@ def _walk(
     for path in below:
         if reaches(claim, path):
             yield from _walk(top, path, claim)
+
+
+def _refuse_if_claimed(top: Path, path: str, claim: Claim) -> None:
+    if matches(claim, path):
+        raise HpcError(
+            f"{top / path} has a name that Git takes for its own and refuses; the outputs were "
+            "left where they are, rename it, or move it away, and finish again"
+        )
 
 
 def _move_all(

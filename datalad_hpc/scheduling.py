@@ -180,7 +180,13 @@ def _make_log_folders(root: Path, job: Job) -> None:
         if claim.role is ClaimRole.LOG:
             folder = posixpath.dirname(claim.path)
             folder = top_of(folder) if claim.kind is ClaimKind.GLOB else folder
-            (root / folder).mkdir(parents=True, exist_ok=True)
+            try:
+                (root / folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BadRequest(
+                    f"The folder {root / folder} for the job's log could not be made: "
+                    f"{error.strerror}; nothing was submitted"
+                ) from error
 
 
 def _submit(plan: Plan, scheduler: Scheduler, descriptor: int) -> Submission:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import os
 from collections.abc import Iterator
@@ -180,11 +179,7 @@ class Workplace:
           It cannot be an output: outside the dataset, in ``.git``, not UTF-8.
         """
         relative = self.relative(path, base)
-        if is_gits_own(relative):
-            raise BadRequest(
-                f"{path!r} lies in Git's own folder, or has a name that Git takes for its own on "
-                "some system and refuses; it cannot be an output, nothing was changed"
-            )
+        _refuse_gits_own(relative, path)
         is_folder = path.endswith("/") or os.path.isdir(self.root / relative)
         return claim_rules.claim_for(relative + "/" if is_folder else relative, role)
 
@@ -215,11 +210,23 @@ class Workplace:
             )
         if ".." in pattern.split("/"):
             raise BadRequest(f"{given!r} has a '..' behind a glob, which could lead anywhere")
-        _refuse_too_long(self.root / below, given)
+        _refuse_too_long(self.root, below, given)
         below = "" if below == "." else below
         if not pattern:
             return below
         return "/".join(part for part in (glob.escape(below), os.path.normpath(pattern)) if part)
+
+    def refuse_unfit(self, path: str) -> None:
+        """Refuse a path below the root that no file in a commit can have.
+
+        Raises
+        ------
+        BadRequest
+          It is in Git's own folder, too long, or cannot be written in a record.
+        """
+        _refuse_unwritable(path)
+        _refuse_gits_own(path, path)
+        _refuse_too_long(self.root, path, path)
 
     def without_links(self, path: str) -> str:
         """A path below the root, relative to it, with the links on the way resolved."""
@@ -278,9 +285,17 @@ def _refuse_unwritable(path: str) -> None:
         raise BadRequest(f"{path!r} is not valid UTF-8 and cannot be recorded") from None
 
 
-def _refuse_too_long(path: Path, given: str) -> None:
-    try:
-        os.lstat(path)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise BadRequest(f"{given!r} is too long for the name of a file") from None
+def _refuse_gits_own(path: str, given: str) -> None:
+    if is_gits_own(path):
+        raise BadRequest(
+            f"{given!r} lies in Git's own folder, or has a name that Git takes for its own on some "
+            "system and refuses; it cannot be an output, nothing was changed"
+        )
+
+
+def _refuse_too_long(root: Path, path: str, given: str) -> None:
+    # Whether the folders are there already or not: so nobody can just try.
+    longest = max(len(os.fsencode(name)) for name in path.split("/"))
+    whole = len(os.fsencode(root / path))
+    if longest > os.pathconf(root, "PC_NAME_MAX") or whole >= os.pathconf(root, "PC_PATH_MAX"):
+        raise BadRequest(f"{given!r} is too long for the name of a file; nothing was changed")

@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from datalad_hpc.claims import is_gits_own
+from datalad_hpc.located import is_gits_own
 from tests.commands.conftest import Lab
 from tests.helpers import soak
 

@@ -181,6 +181,21 @@ def test_a_file_that_git_refuses_keeps_its_job_open(
     assert written_in(lab, "HEAD") == {b"out/good", b"out/renamed"}
 
 
+def test_such_a_file_does_not_come_back_from_elsewhere(teller: Teller, tmp_path: Path) -> None:
+    lab, alternative = teller.lab, tmp_path / "alternative"
+    alternative.mkdir()
+    command = teller.command(["out/.GIT/x", "out/good"])
+    lab.schedule(command, outputs=["out/"], alt_dir=str(alternative))
+    lab.wait()
+    (kept,) = lab.finish()
+    assert kept["status"] == "error"
+    assert f"{alternative}/out/.GIT has a name" in text_of(kept)
+    (alternative / "out" / ".GIT").rename(alternative / "out" / "renamed")
+    (done,) = lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert written_in(lab, "HEAD") == {b"out/good", b"out/renamed/x"}
+
+
 def plain_git(lab: Lab) -> Lab:
     """A clone without git-annex."""
     root = lab.root.parent / "plain"
