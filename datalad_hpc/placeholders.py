@@ -42,16 +42,29 @@ def one_line(command: str | Sequence[str]) -> str:
     BadRequest
       No record can hold it, since it is not UTF-8 or has a NUL byte.
     """
-    line = _line(command).strip()
+    return recordable("The command", _line(command).strip())
+
+
+def recordable(what: str, text: str) -> str:
+    """A text that a record can hold, and a commit message.
+
+    Raises
+    ------
+    BadRequest
+      It is not UTF-8 or has a NUL byte; ``what`` says what it is.
+    """
     try:
-        line.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise BadRequest(
-            f"The command is not valid UTF-8 and cannot be recorded: {line!r}"
+            f"{what} is not valid UTF-8 and cannot be recorded: {text!r}; nothing was changed"
         ) from None
-    if "\0" in line:
-        raise BadRequest(f"The command has a NUL byte, which no program can be given: {line!r}")
-    return line
+    if "\0" in text:
+        raise BadRequest(
+            f"{what} has a NUL byte, which neither an argument nor a commit message can have: "
+            f"{text!r}; nothing was changed"
+        )
+    return text
 
 
 def _line(command: str | Sequence[str]) -> str:

@@ -17,7 +17,13 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.facts import facts_path
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Request
-from datalad_hpc.placeholders import expand_paths, fill_command, fill_paths, one_line
+from datalad_hpc.placeholders import (
+    expand_paths,
+    fill_command,
+    fill_paths,
+    one_line,
+    recordable,
+)
 from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.logs import LogFile, log_files
 from datalad_hpc.schedulers.sbatch import (
@@ -44,6 +50,7 @@ def make_request(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     alternative: str | None = None,
+    message: str = "",
     **options: Any,
 ) -> Request:
     """What a user wants, with the placeholders in its paths filled in.
@@ -51,7 +58,7 @@ def make_request(
     Raises
     ------
     BadRequest
-      It has no command or no output, or a path that cannot be one.
+      It has no command or no output, a path that cannot be one, or a text that no commit can hold.
     """
     if not command or not one_line(command):
         raise BadRequest("No command is given: what follows the options has to start with sbatch")
@@ -64,6 +71,7 @@ def make_request(
     claims = [workplace.claim(path) for path in fill_paths(outputs, values)]
     return Request(
         command=one_line(command),
+        message=recordable("The message", message),
         folder=workplace.folder,
         inputs=fill_paths(inputs, values),
         outputs=tuple(shown(claim) for claim in claims),

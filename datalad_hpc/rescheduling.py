@@ -13,6 +13,7 @@ from datalad_hpc.errors import BadRequest, HpcError, SubmissionUncertain, Submis
 from datalad_hpc.history import RecordedCommit, records
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
+from datalad_hpc.placeholders import recordable
 from datalad_hpc.record import Record
 from datalad_hpc.requests import make_plan
 from datalad_hpc.results import Result, result
@@ -128,6 +129,7 @@ def request_of(workplace: Workplace, commit: RecordedCommit, selection: Selectio
             f"its folder {record.request.folder!r} is Git's own folder, where no job is to run"
         )
     message = record.messages if selection.message is None else selection.message
+    recordable("The message", message)
     alternative = selection.alternative
     return replace(
         record.request,

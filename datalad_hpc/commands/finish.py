@@ -140,6 +140,7 @@ class Finish(Interface):
         jobs: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         from datalad_hpc import finishing
+        from datalad_hpc.placeholders import recordable
         from datalad_hpc.results import as_results
         from datalad_hpc.rounds import ACTION, Round, Wishes, layout
         from datalad_hpc.workplace import Workplace
@@ -148,7 +149,7 @@ class Finish(Interface):
         with as_results(ACTION, workplace.root) as results:
             wishes = Wishes(
                 job_ids=(*as_tuple(job_ids), *as_tuple(slurm_job_id)),
-                message=message or "",
+                message=recordable("The message", message or ""),
                 outputs=as_tuple(outputs),
                 close_failed=close_failed_jobs,
                 commit_failed=commit_failed_jobs,
