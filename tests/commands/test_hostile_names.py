@@ -20,6 +20,7 @@ from tests.commands.hostile import (
     GITS,
     OFTEN,
     PATH,
+    WORDS,
     Teller,
     assert_sound,
     datalad,
@@ -69,7 +70,7 @@ def outputs_for(path: str, how: str) -> str:
 
 
 HOW = st.sampled_from(["file", "folder", "glob"])
-JOBS = st.lists(st.tuples(PATH, HOW), min_size=10, max_size=20)
+JOBS = st.lists(st.tuples(PATH, HOW, st.booleans()), min_size=10, max_size=18)
 
 
 @OFTEN
@@ -77,18 +78,22 @@ JOBS = st.lists(st.tuples(PATH, HOW), min_size=10, max_size=20)
 def test_whatever_a_job_writes_is_committed_as_it_is(fresh: Any, wanted: Any) -> None:
     teller: Teller = fresh()
     lab = teller.lab
-    ways = dict(wanted)
+    alternative = lab.root.parent / "-s 'b'{} $(touch pwned)\n"
+    alternative.mkdir()
+    ways = {path: (how, elsewhere) for path, how, elsewhere in wanted}
     jobs: dict[str, str] = {}
     for path in apart(list(ways)):
-        how = ways[path] if "/" in path else "file"
-        job = lab.schedule(teller.command([path]), outputs=[outputs_for(path, how)])
+        how, elsewhere = ways[path]
+        outputs = [outputs_for(path, how if "/" in path else "file")]
+        alt_dir = str(alternative) if elsewhere else None
+        job = lab.schedule(teller.command([path]), outputs=outputs, alt_dir=alt_dir)
         assert job["status"] == "ok", (path, text_of(job))
         jobs[job["slurm_job_id"]] = path
     check_round(lab, jobs)
     again = lab.reschedule(since="")
     assert [text_of(res) for res in again if res["status"] != "ok"] == []
     check_round(lab, dict(zip((res["slurm_job_id"] for res in again), jobs.values(), strict=True)))
-    assert_sound(lab, teller.folder)
+    assert_sound(lab, teller.folder, alternative)
 
 
 def check_round(lab: Lab, jobs: dict[str, str]) -> None:
@@ -104,6 +109,46 @@ def check_round(lab: Lab, jobs: dict[str, str]) -> None:
         assert (lab.root / path).read_bytes() == os.fsencode(f"{job_id} ./{path}")
         assert os.fsencode(path) in tree_of(lab, res["commit"])
         assert record_of(lab, res["commit"])["outputs"] == res["outputs"]
+
+
+def test_names_are_typed_in_a_folder_of_any_name(teller: Teller) -> None:
+    """All words at once: as arguments, from a folder whose own name is no better."""
+    lab = teller.lab
+    here = "-h 'x' $(touch pwned) ü{}"
+    (lab.root / here).mkdir()
+    wanted = [f"{number}/{name}" for number, name in enumerate(WORDS)]
+    declared = [f"--output={doubled(glob.escape(name))}" for name in wanted]
+    call = ("schedule", *declared, "-m", "-o $(touch pwned)", "--", *teller.command(wanted).split())
+    ended = datalad(lab, *call, folder=here)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    lab.wait()
+    ended = datalad(lab, "finish", folder=here)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert written_in(lab, "HEAD") == {os.fsencode(f"{here}/{name}") for name in wanted}
+    assert record_of(lab, "HEAD")["pwd"] == here
+    (again,) = lab.reschedule()
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok"]
+    assert len(written_in(lab, "HEAD")) == len(wanted)
+    assert_sound(lab, teller.folder)
+
+
+@pytest.mark.parametrize("expand", [None, "outputs"])
+def test_what_is_not_utf8_is_committed_below_a_folder(teller: Teller, expand: str | None) -> None:
+    """It cannot be declared by name, since no record could hold it."""
+    lab = teller.lab
+    paths = ["out/b\udcff/\udcfe", "out/ü", "out/\udcffd.x"]
+    done = lab.run(teller.command(paths), outputs=["out/"], expand=expand)
+    assert done["status"] == "ok", text_of(done)
+    assert written_in(lab, "HEAD") == {os.fsencode(path) for path in paths}
+    assert record_of(lab, "HEAD")["outputs"] == ["out/"]
+    (again,) = lab.reschedule()
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    (done,) = lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert_sound(lab)
 
 
 # What cannot be is refused.
