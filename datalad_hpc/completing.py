@@ -171,10 +171,21 @@ def _work(
 
 def _recorded_outputs(job: Job, files: Sequence[str]) -> Sequence[str]:
     """Outputs as declared; if wished, the files that came of them in the place of globs."""
+    declared = [shown(claim) for claim in job.claims if claim.role is ClaimRole.OUTPUT]
     if job.request.expand not in ("outputs", "both"):
-        return [shown(claim) for claim in job.claims if claim.role is ClaimRole.OUTPUT]
+        return declared
     logs = [claim for claim in job.claims if claim.role is ClaimRole.LOG]
-    return [path for path in files if not any(matches(claim, path) for claim in logs)]
+    found = [path for path in files if not any(matches(claim, path) for claim in logs)]
+    # A name that is not UTF-8 can stand in no record; what was declared covers it.
+    return found if _is_utf8("".join(found)) else declared
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _outcome_result(finish: Round, job: Job, status: JobStatus, outcome: Recorded) -> Result:

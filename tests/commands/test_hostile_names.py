@@ -118,8 +118,8 @@ def test_names_are_typed_in_a_folder_of_any_name(teller: Teller) -> None:
     (lab.root / here).mkdir()
     wanted = [f"{number}/{name}" for number, name in enumerate(WORDS)]
     declared = [f"--output={doubled(glob.escape(name))}" for name in wanted]
-    call = ("schedule", *declared, "-m", "-o $(touch pwned)", "--", *teller.command(wanted).split())
-    ended = datalad(lab, *call, folder=here)
+    call = ("schedule", *declared, "--message=-o $(touch pwned)", "--")
+    ended = datalad(lab, *call, *teller.command(wanted).split(), folder=here)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     lab.wait()
     ended = datalad(lab, "finish", folder=here)
