@@ -72,7 +72,7 @@ PART = st.one_of(
 PATH = st.lists(PART, min_size=1, max_size=4).map("/".join)
 
 OFTEN = settings(
-    max_examples=soak(3, 60),
+    max_examples=soak(2, 60),
     deadline=None,
     database=None,
     derandomize=not soak(0, 1),

@@ -17,6 +17,7 @@ from tests.commands.hostile import (
     record_of,
     written_in,
 )
+from tests.helpers import soak
 
 NAMES = [
     *("a b", "it's", '"q"', "-rf", "--help", "*", "[ab]?", "{a}", "{{", "!x", "~", "#x", "$HOME"),
@@ -37,6 +38,10 @@ def from_the_environment(name: str) -> tuple[list[str], str, dict[str, str]]:
     return [], "", {"SBATCH_OUTPUT": f"logs/{name}"}
 
 
+def in_the_jobs_name(name: str) -> tuple[list[str], str, dict[str, str]]:
+    return [f"--job-name={name}", "--output=logs/%x"], "", {}
+
+
 def in_double_quotes(name: str) -> tuple[list[str], str, dict[str, str]]:
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return [], f'#SBATCH --output="logs/{quoted}"', {}
@@ -55,7 +60,7 @@ def behind_backslashes(name: str) -> tuple[list[str], str, dict[str, str]]:
 
 Way = Callable[[str], tuple[list[str], str, dict[str, str]]]
 WAYS: list[Way] = [
-    on_the_line, as_two_words, from_the_environment,
+    on_the_line, as_two_words, from_the_environment, in_the_jobs_name,
     in_double_quotes, in_single_quotes, behind_backslashes,
 ]  # fmt: skip
 
@@ -78,7 +83,7 @@ def schedule_logging(lab: Lab, number: int, name: str, way: Way) -> dict[str, An
 def check_logs(lab: Lab, wanted: Sequence[tuple[str, Way]]) -> None:
     jobs: dict[str, int] = {}
     for number, (name, way) in enumerate(wanted):
-        if "\n" in name and way not in WAYS[:3]:
+        if "\n" in name and way not in WAYS[:4]:
             continue  # a line of the script ends there
         job = schedule_logging(lab, number, name, way)
         assert job["status"] == "ok", (name, way, text_of(job))
@@ -105,15 +110,15 @@ def without_clashes(wanted: Sequence[tuple[str, Way]]) -> list[tuple[str, Way]]:
     return [(f"{number}/{name}", way) for number, (name, way) in enumerate(wanted)]
 
 
-@pytest.mark.parametrize("start", range(3))
+@pytest.mark.parametrize("start", range(soak(1, 7)))
 def test_a_log_is_committed_by_whatever_name(local_lab: Lab, start: int) -> None:
-    wanted = [(name, WAYS[(at + start * 2) % len(WAYS)]) for at, name in enumerate(NAMES)]
+    wanted = [(name, WAYS[(at + start) % len(WAYS)]) for at, name in enumerate(NAMES)]
     check_logs(local_lab, without_clashes(wanted))
 
 
 @pytest.mark.slurm
 def test_slurm_writes_its_logs_where_they_are_claimed(dataset: Dataset) -> None:
-    wanted = [(name, WAYS[at % len(WAYS)]) for at, name in enumerate(NAMES)]
+    wanted = [(name, WAYS[(at + 3) % len(WAYS)]) for at, name in enumerate(NAMES)]
     check_logs(Lab(dataset, "slurm"), without_clashes(wanted))
 
 
