@@ -151,6 +151,25 @@ def test_what_is_not_utf8_is_committed_below_a_folder(teller: Teller, expand: st
     assert_sound(lab)
 
 
+def test_a_path_may_be_nearly_as_long_as_the_system_takes(teller: Teller) -> None:
+    lab = plain_git(teller.lab)
+    room = os.pathconf(lab.root, "PC_PATH_MAX") - len(f"{lab.root}/") - 1
+    whole, rest = divmod(room, 256)
+    path = "/".join(["ü" * 127 + "x"] * whole + ["y" * rest])
+    assert len(os.fsencode(path)) == room
+    command = teller.command([path])
+    (refused,) = lab.schedule_all(command, outputs=[f"{path}y"])
+    assert refused["status"] == "impossible"
+    assert "too long" in text_of(refused)
+    done = lab.run(command, outputs=[path])
+    assert done["status"] == "ok", text_of(done)
+    assert written_in(lab, "HEAD") == {os.fsencode(path)}
+    (again,) = lab.reschedule()
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok"]
+
+
 # What cannot be is refused.
 
 
