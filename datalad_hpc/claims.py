@@ -8,8 +8,10 @@ dataset's root; the root itself is the empty path, spelled ``.`` for people.
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from datalad_hpc.globs import (
     Names,
@@ -30,6 +32,9 @@ _FIRST_SURROGATE = 0xD800
 _AFTER_SURROGATES = "\ue000"
 """UTF-8 has no characters between the two."""
 
+MOST_SHOWN = 10
+"""How many of an array's thousands of outputs a sentence names."""
+
 Span = tuple[str, str]
 """First and last text, both included."""
 
@@ -48,6 +53,12 @@ def shown(claim: Claim) -> str:
     if claim.kind is ClaimKind.FOLDER:
         return claim.path + "/" if claim.path else "."
     return claim.path
+
+
+def some_of(texts: Sequence[str]) -> str:
+    """The first few of many texts, and how many more there are."""
+    more = f" and {len(texts) - MOST_SHOWN:,} more" if len(texts) > MOST_SHOWN else ""
+    return ", ".join(texts[:MOST_SHOWN]) + more
 
 
 def matches(claim: Claim, path: str) -> bool:
@@ -125,13 +136,14 @@ class ClaimedPaths:
         self._held: dict[Names, str] = {}
         self._at_or_below: dict[Names, str] = {}
         self._children: dict[Names, set[str]] = defaultdict(set)
-        self._globs: list[tuple[Pattern, str]] = []
+        self._globs: dict[str, list[tuple[Pattern, str]]] = defaultdict(list)
         for claim, holder in held:
             self._add(claim, holder)
+        self._stems = sorted(self._globs)
 
     def _add(self, claim: Claim, holder: str) -> None:
         if claim.kind is ClaimKind.GLOB:
-            self._globs += [(pattern, holder) for pattern in _readings(claim)]
+            self._globs[stem_of(claim)] += [(pattern, holder) for pattern in _readings(claim)]
             return
         names = names_of(claim.path)
         self._held[names] = holder
@@ -142,14 +154,24 @@ class ClaimedPaths:
 
     def holder(self, claim: Claim) -> str | None:
         """The label of a job that holds something in the way of ``claim``, if any."""
+        near = list(self._globs_near(stem_of(claim)))
         for pattern in _readings(claim):
             found = self._holder_in_tree(pattern)
             if found is not None:
                 return found
-            for glob, holder in self._globs:
+            for glob, holder in near:
                 if patterns_meet(glob, pattern):
                     return holder
         return None
+
+    def _globs_near(self, stem: str) -> Iterator[tuple[Pattern, str]]:
+        """Globs whose stem begins with this one, or that this one begins with."""
+        for length in range(len(stem)):
+            yield from self._globs.get(stem[:length], ())
+        for other in islice(self._stems, bisect_left(self._stems, stem), None):
+            if not other.startswith(stem):
+                return
+            yield from self._globs[other]
 
     def _holder_in_tree(self, pattern: Pattern) -> str | None:
         """Walk down the tree as far as the pattern leads; only its own folders are looked at."""

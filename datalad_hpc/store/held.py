@@ -15,7 +15,7 @@ from sqlalchemy import (
     text,
 )
 
-from datalad_hpc.claims import ClaimedPaths, shown, spans_near, stem_of
+from datalad_hpc.claims import ClaimedPaths, shown, some_of, spans_near, stem_of
 from datalad_hpc.errors import OutputsClaimed
 from datalad_hpc.job import OPEN_STATES, Claim
 from datalad_hpc.store import rows
@@ -58,7 +58,7 @@ def refuse_claimed(
     texts = [f"{shown(claim)} (job {holder})" for claim, holder in conflicts if holder]
     if texts:
         raise OutputsClaimed(
-            f"Open jobs hold these outputs: {', '.join(texts)}. Nothing was submitted; "
+            f"Open jobs hold these outputs: {some_of(texts)}. Nothing was submitted; "
             "finish or close those jobs first (`datalad finish`), or choose other outputs."
         )
 
