@@ -34,6 +34,8 @@ class Claim:
     path: str
     kind: ClaimKind
     role: ClaimRole = ClaimRole.OUTPUT
+    task: int | None = None
+    """Index of the array's task that writes it; ``None`` for the whole job."""
 
 
 class JobState(str, Enum):
@@ -147,6 +149,8 @@ class Request:
 
     ``inputs`` are as the user gave them, relative to ``folder``; ``outputs``
     are relative to the dataset's root, a trailing slash marking a folder.
+    ``task_outputs`` are likewise, each a template (:mod:`.templates`) for what
+    every task of an array writes for itself.
     """
 
     command: str
@@ -162,6 +166,14 @@ class Request:
     """Absolute path of the alternative directory, if the job runs there."""
     chain: tuple[str, ...] = ()
     jobs: int | None = None
+    task_outputs: tuple[str, ...] = ()
+    only_tasks: tuple[int, ...] = ()
+    """Tasks of the array that are to run, if not all; the plan has them in its command."""
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """All outputs as they are shown to the user."""
+        return (*self.outputs, *self.task_outputs)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import has_magic
+from datalad_hpc.templates import TASK
 
 # Only these four separate words, as in a shell: a no-break space does not.
 _WORD = re.compile(r"""(?:[^ \t\r\n'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
@@ -182,6 +183,12 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
     try:
         return Formatter().format(text, **values)
     except (LookupError, ValueError, TypeError, AttributeError) as error:
+        if error.args == (TASK,):
+            raise BadRequest(
+                f"{text!r} has {{task}}, which is not known at submission: it stands for the "
+                "index of an array's task in outputs (-o) only; in the batch script use "
+                "$SLURM_ARRAY_TASK_ID, nothing was submitted"
+            ) from None
         known = ", ".join(f"{{{name}}}" for name in sorted(values))
         raise BadRequest(
             f"{text!r} has a placeholder that is not known or cannot be filled ({error}); known "

@@ -7,16 +7,17 @@ import glob
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datalad_hpc.claims import shown
+from datalad_hpc.claims import ClaimedPaths, shown
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.facts import facts_path
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Request
+from datalad_hpc.limiting import limited, refuse_other_tasks
 from datalad_hpc.placeholders import (
     expand_paths,
     fill_command,
@@ -24,15 +25,16 @@ from datalad_hpc.placeholders import (
     one_line,
     recordable,
 )
-from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.logs import LogFile, log_files
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
     read_batch_command,
+    tasks_of,
     with_script,
     work_folder,
 )
 from datalad_hpc.staging import check_alternative
+from datalad_hpc.templates import TASK, glob_of, path_of, refuse_variants, template_of
 from datalad_hpc.workplace import Workplace
 
 SUBSTITUTIONS = "datalad.run.substitutions."
@@ -68,16 +70,32 @@ def make_request(
             "`datalad finish` commits; nothing was changed"
         )
     values = {**substitutions(workplace), "inputs": list(inputs), "outputs": list(outputs)}
-    claims = [workplace.claim(path) for path in fill_paths(outputs, values)]
+    declared, task_outputs = _declared(workplace, outputs, values)
     return Request(
         command=one_line(command),
         message=recordable("The message", message),
         folder=workplace.folder,
         inputs=fill_paths(inputs, values),
-        outputs=tuple(shown(claim) for claim in claims),
+        outputs=declared,
+        task_outputs=task_outputs,
         alternative=check_alternative(alternative, workplace.root) if alternative else None,
         **options,
     )
+
+
+def _declared(
+    workplace: Workplace, outputs: Sequence[str], values: Mapping[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Outputs of the whole job, and templates for those of each task."""
+    if TASK not in values:
+        for path in outputs:
+            refuse_variants(path)
+    # Paths are made relative to the root before there is any index.
+    mark = secrets.token_hex(8)
+    filled = fill_paths(outputs, {TASK: mark, **values})
+    paths = [shown(workplace.claim(path)) for path in filled]
+    templates = tuple(template_of(path, mark) for path in paths if mark in path)
+    return tuple(path for path in paths if mark not in path), templates
 
 
 def substitutions(workplace: Workplace) -> dict[str, Any]:
@@ -108,8 +126,7 @@ class Plan:
     @property
     def tasks(self) -> tuple[int, ...] | None:
         """Array indices, ``None`` for a plain job."""
-        spec = self.batch.options.get("array")
-        return array_indices(spec) if spec else None
+        return tasks_of(self.batch)
 
 
 def make_plan(workplace: Workplace, request: Request) -> Plan:
@@ -123,7 +140,6 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
     here = workplace.root / request.folder
     if not here.is_dir():
         raise BadRequest(f"The folder {here}, where the job is to start, does not exist")
-    outputs = tuple(workplace.claim(path, base=workplace.root) for path in request.outputs)
     inputs = tuple(expand_paths(request.inputs, here))
     if request.expand in ("inputs", "both"):
         request = replace(request, inputs=inputs)
@@ -132,6 +148,10 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
     values = _values(workplace, request, folder, inputs)
     batch = read_batch_command(fill_command(request.command, values), str(here), os.environ)
     _refuse_unsuited(batch)
+    if request.only_tasks:
+        request = limited(request, batch)
+        batch = read_batch_command(fill_command(request.command, values), str(here), os.environ)
+        refuse_other_tasks(request, batch)
     if request.alternative:
         batch = _moved(batch, workplace, folder)
     if not _can_be_made(work_folder(batch, folder), request.alternative):
@@ -140,6 +160,7 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
             "Slurm would accept the job and fail it without a log"
         )
     _refuse_folders_of_ids(batch, folder)
+    outputs = _claimed_outputs(workplace, request, tasks_of(batch))
     return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
 
 
@@ -148,6 +169,36 @@ def _can_be_made(folder: str, alternative: str | None) -> bool:
     if os.path.isdir(folder):
         return True
     return bool(alternative) and Path(os.path.normpath(folder)).is_relative_to(str(alternative))
+
+
+def _claimed_outputs(
+    workplace: Workplace, request: Request, tasks: Sequence[int] | None
+) -> tuple[Claim, ...]:
+    """Claims of the whole job, and of each task."""
+    whole = [workplace.claim(path, base=workplace.root) for path in request.outputs]
+    if request.task_outputs and tasks is None:
+        raise BadRequest(
+            f"{request.task_outputs[0]!r} has {{task}}, the index of an array's task, but the job "
+            "is no array; ask for one with --array or leave {task} out, nothing was submitted"
+        )
+    of_tasks = [
+        replace(workplace.claim(path_of(template, task), base=workplace.root), task=task)
+        for template in request.task_outputs
+        for task in tasks or ()
+    ]
+    _refuse_shared(whole, of_tasks)
+    return (*whole, *of_tasks)
+
+
+def _refuse_shared(whole: Sequence[Claim], of_tasks: Sequence[Claim]) -> None:
+    """What lies in both could not be left out together with a task that failed."""
+    held = ClaimedPaths((claim, shown(claim)) for claim in whole)
+    for claim in of_tasks:
+        if of_job := held.holder(claim):
+            raise BadRequest(
+                f"The output {of_job} of the whole job and {shown(claim)} of task {claim.task} "
+                "overlap; declare one of them only, nothing was submitted"
+            )
 
 
 def _refuse_folders_of_ids(batch: BatchCommand, folder: str) -> None:
@@ -171,7 +222,8 @@ def _values(
     workplace: Workplace, request: Request, folder: str, inputs: Sequence[str]
 ) -> dict[str, Any]:
     needs_tmpdir = "{tmpdir}" in request.command
-    outputs = [_seen_from(request.folder, path) for path in request.outputs]
+    declared = (*request.outputs, *map(glob_of, request.task_outputs))
+    outputs = [_seen_from(request.folder, path) for path in declared]
     return {
         **substitutions(workplace),
         "pwd": folder,

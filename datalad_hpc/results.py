@@ -154,7 +154,7 @@ def job_result(
         "slurm_job_id": job.label,
         "slurm_job_status": state_text(job, answer),
         "scheduler": job.scheduler,
-        "outputs": list(job.request.outputs),
+        "outputs": list(job.request.declared),
     }
     if answer and job.tasks is not None:
         fields["tasks"] = tasks_by_state(answer)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.batch_script import (
     find_script,
     foreign_options,
@@ -136,6 +137,18 @@ def comment_with_token(command: BatchCommand, token: str) -> tuple[str, ...]:
         )
     at = 1 + read_words(command.argv[1:]).last
     return (*command.argv[:at], f"--comment={comment}", *command.argv[at:])
+
+
+def tasks_of(command: BatchCommand) -> tuple[int, ...] | None:
+    """Indices of the array that a command asks for; ``None`` for a plain job.
+
+    Raises
+    ------
+    BadRequest
+      Slurm would refuse them.
+    """
+    spec = command.options.get("array")
+    return array_indices(spec) if spec else None
 
 
 def work_folder(command: BatchCommand, folder: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -176,7 +177,7 @@ class Store:
     def _jobs(self, condition: ColumnElement[bool]) -> list[Job]:
         columns = [jobs.c[name] for name in rows.JOB_COLUMNS]
         query = select(*columns).where(condition).order_by(jobs.c.key)
-        claimed = select(claims.c.job, claims.c.path, claims.c.kind, claims.c.role)
+        claimed = select(claims.c.job, claims.c.path, claims.c.kind, claims.c.role, claims.c.task)
         claimed = claimed.join(jobs, jobs.c.key == claims.c.job).where(condition)
         with self._reading() as connection:
             found = connection.execute(query).all()
@@ -184,8 +185,8 @@ class Store:
         of_job: dict[int, list[Claim]] = defaultdict(list)
         # Thousands of jobs are no garbage.
         with paused(), readable(self._url):
-            for job, path, kind, role in held:
-                of_job[job].append(rows.claim_of(path, kind, role))
+            for job, path, kind, role, task in held:
+                of_job[job].append(rows.claim_of(path, kind, role, task))
             return [rows.job_of(row, of_job[row[0]]) for row in found]
 
     # Finishing
@@ -194,6 +195,7 @@ class Store:
         self,
         planned: Mapping[int, tuple[str, str]],
         ended: Mapping[int, Sequence[TaskStatus]],
+        left_out: Mapping[int, Collection[int]] = MappingProxyType({}),
     ) -> None:
         """Remember which commit will be each job's, before its branch is moved.
 
@@ -203,13 +205,23 @@ class Store:
           Commit and ref by number of the job's row.
         ended:
           The job's tasks as the scheduler reported them, likewise.
+        left_out:
+          Indices of the tasks whose outputs the job's commit does not hold, likewise.
         """
         with self._writing() as connection:
             plans = [
                 {"of": key, "commit": commit, "ref": ref} for key, (commit, ref) in planned.items()
             ]
             _for_each(connection, update(jobs).where(jobs.c.key == OF), plans)
-            _keep_tasks(connection, {key: (ended[key], plan[0]) for key, plan in planned.items()})
+            _keep_tasks(
+                connection, {key: (ended[key], plan[0]) for key, plan in planned.items()}, left_out
+            )
+
+    def left_out(self, job: Job) -> set[int]:
+        """Indices of the tasks whose outputs the job's planned commit does not hold."""
+        query = select(tasks.c.number).where(tasks.c.job == job.key, tasks.c.commit == "")
+        with self._reading() as connection:
+            return set(connection.execute(query).scalars())
 
     def finished(self, keys: Iterable[int]) -> None:
         """Jobs whose planned commits are made are over, and hold no claims any more."""
@@ -252,12 +264,14 @@ def _insert_claims(connection: Connection, key: int, wanted: Iterable[Claim]) ->
 
 
 def _keep_tasks(
-    connection: Connection, ended: Mapping[int, tuple[Iterable[TaskStatus], str]]
+    connection: Connection,
+    ended: Mapping[int, tuple[Iterable[TaskStatus], str]],
+    left_out: Mapping[int, Collection[int]] = MappingProxyType({}),
 ) -> None:
-    """Keep the tasks of jobs, with the commit of each job, in the place of what was kept."""
+    """Keep the tasks of jobs, with the commit that covers them, in the place of what was kept."""
     _for_each(connection, delete(tasks).where(tasks.c.job == OF), [{"of": key} for key in ended])
     values = [
-        rows.task_row(key, task, commit)
+        rows.task_row(key, task, "" if task.index in left_out.get(key, ()) else commit)
         for key, (of_job, commit) in ended.items()
         for task in of_job
     ]

@@ -119,14 +119,16 @@ def claim_row(job: int, claim: Claim) -> dict[str, Any]:
         "path": claim.path,
         "kind": claim.kind.value,
         "role": claim.role.value,
-        "task": None,
+        "task": claim.task,
         "stem": stem_of(claim),
     }
 
 
-def claim_of(path: str, kind: str, role: str = ClaimRole.OUTPUT.value) -> Claim:
+def claim_of(
+    path: str, kind: str, role: str = ClaimRole.OUTPUT.value, task: int | None = None
+) -> Claim:
     """The claim that columns of its row stand for."""
-    return Claim(path, _KINDS[kind], _ROLES[role])
+    return Claim(path, _KINDS[kind], _ROLES[role], task)
 
 
 def label_of(job_id: str, token: str) -> str:

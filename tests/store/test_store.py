@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -38,7 +41,14 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 TIMES = st.datetimes(timezones=st.just(timezone.utc))
 CLAIMS = st.lists(
-    st.builds(Claim, TEXT, st.sampled_from(ClaimKind), st.sampled_from(ClaimRole)), max_size=3
+    st.builds(
+        Claim,
+        TEXT,
+        st.sampled_from(ClaimKind),
+        st.sampled_from(ClaimRole),
+        st.none() | st.integers(0, 4_000_000),
+    ),
+    max_size=3,
 ).map(tuple)
 REQUESTS = st.builds(
     Request,
@@ -54,6 +64,8 @@ REQUESTS = st.builds(
     alternative=st.none() | TEXT,
     chain=TEXTS,
     jobs=st.none() | st.integers(0, 99),
+    task_outputs=TEXTS,
+    only_tasks=st.lists(st.integers(0, 9), max_size=3).map(tuple),
 )
 JOBS = st.builds(
     Job,
@@ -306,3 +318,47 @@ def test_open_jobs_are_counted_by_scheduler(store: Store, new_job: NewJob) -> No
     store.reserve(new_job("out/3", scheduler="local"))
     store.finished([jobs[0].key])
     assert store.open_numbers() == {"slurm": 2, "local": 1}
+
+
+def test_claims_of_ten_thousand_tasks_are_ordinary(store: Store, new_job: NewJob) -> None:
+    def an_array(name: str) -> Job:
+        of_tasks = [replace(claim_for(f"out/{task}-{name}*"), task=task) for task in range(10_000)]
+        return new_job(claims=(claim_for("whole.txt"), *of_tasks), tasks=tuple(range(10_000)))
+
+    start = time.monotonic()
+    kept = store.reserve(replace(an_array("a"), claims=an_array("a").claims[1:]))
+    other = store.reserve(an_array("b"))
+    with pytest.raises(OutputsClaimed, match=r"out/0-a\*.* and 9,991 more") as refused:
+        store.reserve(replace(an_array("a"), token="another"))
+    # A machine that does other things meanwhile may need a few seconds; comparing all with all
+    # takes minutes.
+    assert time.monotonic() - start < 20
+    assert len(str(refused.value)) < 1000
+    assert [job.claims for job in store.open_jobs()] == [kept.claims, other.claims]
+
+
+def test_a_job_from_before_there_were_outputs_of_tasks(
+    store: Store, url: str, new_job: NewJob
+) -> None:
+    job = store.reserve(new_job("out/", tasks=(1, 2)))
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as raw, raw:
+        ((text,),) = raw.execute("SELECT details FROM jobs").fetchall()
+        details = json.loads(text)
+        del details["request"]["task_outputs"], details["request"]["only_tasks"]
+        raw.execute("UPDATE jobs SET details = ?", [json.dumps(details)])
+    assert store.open_jobs() == [job]
+
+
+def test_tasks_that_a_commit_does_not_cover(store: Store, new_job: NewJob, url: str) -> None:
+    job = store.reserve(new_job("out/", tasks=(1, 2, 3)))
+    ended = [
+        TaskStatus(1, "COMPLETED", Phase.COMPLETED),
+        TaskStatus(2, "FAILED", Phase.FAILED),
+        TaskStatus(3, "COMPLETED", Phase.COMPLETED),
+    ]
+    plan = {job.key: ("c" * 40, "refs/heads/main")}
+    store.plan_commits(plan, {job.key: ended}, {job.key: (2,)})
+    assert store.left_out(job) == {2}
+    # A later round may decide otherwise.
+    store.plan_commits(plan, {job.key: ended})
+    assert store.left_out(job) == set()
