@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from datalad_hpc.globs import (
@@ -32,9 +32,6 @@ _FIRST_SURROGATE = 0xD800
 _AFTER_SURROGATES = "\ue000"
 """UTF-8 has no characters between the two."""
 
-MOST_SHOWN = 10
-"""How many of an array's thousands of outputs a sentence names."""
-
 Span = tuple[str, str]
 """First and last text, both included."""
 
@@ -53,12 +50,6 @@ def shown(claim: Claim) -> str:
     if claim.kind is ClaimKind.FOLDER:
         return claim.path + "/" if claim.path else "."
     return claim.path
-
-
-def some_of(texts: Sequence[str]) -> str:
-    """The first few of many texts, and how many more there are."""
-    more = f" and {len(texts) - MOST_SHOWN:,} more" if len(texts) > MOST_SHOWN else ""
-    return ", ".join(texts[:MOST_SHOWN]) + more
 
 
 def matches(claim: Claim, path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from datalad_hpc.beneath import LinkInTheWay, opened
@@ -13,14 +14,15 @@ from datalad_hpc.commit.gathering import Work, own_branch
 from datalad_hpc.commit.recording import Layout, Recorded, Recorder
 from datalad_hpc.deciding import Ready
 from datalad_hpc.facts import facts_path_of, facts_text
-from datalad_hpc.job import ClaimRole, Job, JobStatus
-from datalad_hpc.located import Listing
+from datalad_hpc.good_tasks import is_partly_failed, put_back, without_tasks
+from datalad_hpc.job import Claim, ClaimRole, Job, JobStatus
 from datalad_hpc.polling import Answers
 from datalad_hpc.progress import showing
 from datalad_hpc.record import commit_message, state_word
 from datalad_hpc.results import Result, job_result
 from datalad_hpc.returning import move
 from datalad_hpc.rounds import ACTION, Round
+from datalad_hpc.templates import glob_of
 
 BATCH_JOBS = 500
 BATCH_FILES = 2_000
@@ -48,9 +50,12 @@ def complete_interrupted(finish: Round, jobs: Sequence[Job]) -> tuple[list[Job],
         if not _is_planned_here(finish, job) or not recorder.holds(job.ref, job.commit):
             open_jobs.append(job)
             continue
-        recorder.catch_up([_work(finish, job, None)])
+        job, left = without_tasks(job, finish.store.left_out(job))
+        recorder.catch_up([_work(finish, job)])
+        said = put_back(finish.root, job, left)
         finish.store.finished([job.key])
         text = f"Job {job.label} had been committed as {job.commit[:10]} before an interruption"
+        text += f"; {said}" * bool(said)
         results.append(job_result(ACTION, finish.root, "ok", text, job, commit=job.commit))
     return open_jobs, results
 
@@ -112,19 +117,28 @@ def _commit_batch(finish: Round, batch: Sequence[Ready], answers: Answers) -> It
     for ready in batch:
         if problem := refused[ready.job.key]:
             outcome = Recorded(ready.job.key, problem=problem)
-            yield _outcome_result(finish, ready.job, statuses[ready.job.key], outcome)
+            yield _outcome_result(finish, ready, statuses[ready.job.key], outcome)
     batch = [ready for ready in batch if not refused[ready.job.key]]
     if not batch:
         return
-    works = [_work(finish, ready.job, statuses[ready.job.key], ready.listing) for ready in batch]
+    works = [_work(finish, ready.job, statuses[ready.job.key], ready) for ready in batch]
     ended = {key: status.tasks for key, status in statuses.items()}
+    left_out = {ready.job.key: ready.left.tasks for ready in batch}
+    plan = partial(finish.store.plan_commits, ended=ended, left_out=left_out)
     with showing("Hashing outputs", " Files", sum(ready.listing.number for ready in batch)) as step:
         recorder = Recorder(finish.root, finish.wishes.layout, finish.wishes.jobs, step)
-        recorded = recorder.record(works, partial(finish.store.plan_commits, ended=ended))
+        recorded = recorder.record(works, plan)
     finish.written.update(recorder.written)
-    finish.store.finished(outcome.key for outcome in recorded if outcome.commit)
+    said = {
+        outcome.key: put_back(finish.root, ready.job, ready.left)
+        for ready, outcome in zip(batch, recorded, strict=True)
+        if outcome.commit
+    }
+    finish.store.finished(said)
     for ready, outcome in zip(batch, recorded, strict=True):
-        yield _outcome_result(finish, ready.job, statuses[ready.job.key], outcome)
+        if outcome.commit and (text := said[outcome.key]):
+            outcome = replace(outcome, notes=(*outcome.notes, text))
+        yield _outcome_result(finish, ready, statuses[ready.job.key], outcome)
 
 
 def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus]) -> str:
@@ -153,10 +167,11 @@ def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus])
 
 
 def _work(
-    finish: Round, job: Job, status: JobStatus | None, listing: Listing | None = None
+    finish: Round, job: Job, status: JobStatus | None = None, ready: Ready | None = None
 ) -> Work:
     def message(files: Sequence[str]) -> str:
         assert status
+        assert ready
         return commit_message(
             job,
             status,
@@ -164,20 +179,27 @@ def _work(
             outputs=_recorded_outputs(job, files),
             facts_path=facts_path_of(job),
             finish_message=finish.wishes.message,
+            left_out=ready.left.tasks,
         )
 
-    return Work(job.key, job.label, job.claims, message, listing)
+    return Work(job.key, job.label, job.claims, message, ready.listing if ready else None)
 
 
 def _recorded_outputs(job: Job, files: Sequence[str]) -> Sequence[str]:
-    """Outputs as declared; if wished, the files that came of them in the place of globs."""
-    declared = [shown(claim) for claim in job.claims if claim.role is ClaimRole.OUTPUT]
-    if job.request.expand not in ("outputs", "both"):
-        return declared
-    logs = [claim for claim in job.claims if claim.role is ClaimRole.LOG]
-    found = [path for path in files if not any(matches(claim, path) for claim in logs)]
-    # A name that is not UTF-8 can stand in no record; what was declared covers it.
-    return found if _is_utf8("".join(found)) else declared
+    """Outputs as declared; if wished, the files that came of them in the place of globs.
+
+    Those of tasks are globs in any case: their templates stand in the record.
+    """
+    of_tasks = map(glob_of, job.request.task_outputs)
+    whole = [claim for claim in job.claims if claim.task is None]
+    logs = [claim for claim in whole if claim.role is ClaimRole.LOG]
+    declared = [claim for claim in whole if claim.role is ClaimRole.OUTPUT]
+    if job.request.expand in ("outputs", "both"):
+        found = [path for path in files if _is_of(declared, path) and not _is_of(logs, path)]
+        # A name that is not UTF-8 can stand in no record; what was declared covers it.
+        if _is_utf8("".join(found)):
+            return [*found, *of_tasks]
+    return [*map(shown, declared), *of_tasks]
 
 
 def _is_utf8(text: str) -> bool:
@@ -188,11 +210,16 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _outcome_result(finish: Round, job: Job, status: JobStatus, outcome: Recorded) -> Result:
+def _is_of(claims: Sequence[Claim], path: str) -> bool:
+    return any(matches(claim, path) for claim in claims)
+
+
+def _outcome_result(finish: Round, ready: Ready, status: JobStatus, outcome: Recorded) -> Result:
+    job = ready.job
     if outcome.problem:
         text = f"Job {job.label} stays open: {outcome.problem}"
         return job_result(ACTION, finish.root, "error", text, job, status)
-    notes = "".join(f"; {note}" for note in outcome.notes)
+    notes = "".join(f"; {note}" for note in (*outcome.notes, *_about_tasks(finish, ready, status)))
     text = (
         f"Job {job.label}: {state_word(status)}, committed as {outcome.commit[:10]} "
         f"({len(outcome.files)} files){notes}"
@@ -207,3 +234,12 @@ def _outcome_result(finish: Round, job: Job, status: JobStatus, outcome: Recorde
         commit=outcome.commit,
         files=list(outcome.files),
     )
+
+
+def _about_tasks(finish: Round, ready: Ready, status: JobStatus) -> Iterator[str]:
+    """What else there is to say where some tasks of an array had failed."""
+    if not is_partly_failed(ready.job, status):
+        return
+    if finish.wishes.commit_good and not ready.job.request.task_outputs:
+        yield "no output has {task} in it, so nobody can tell whose they are and it holds all"
+    yield "`datalad reschedule --failed-tasks` runs the failed tasks again"

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datalad_hpc.claims import shown
 from datalad_hpc.commit.restoring import restore
 from datalad_hpc.errors import HpcError
-from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase
+from datalad_hpc.good_tasks import LeftOut, failed_tasks, is_partly_failed, without_tasks
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, JobStatus, Phase
 from datalad_hpc.located import Listing, Locator
 from datalad_hpc.polling import Answers, complete, is_forgotten, is_untold, unknown_text
 from datalad_hpc.results import Result, explain, job_result, visible
 from datalad_hpc.returning import bring_back
 from datalad_hpc.rounds import ACTION, Round
+from datalad_hpc.wording import some_of
 
 lgr = logging.getLogger("datalad.hpc.deciding")
 
 WAY_OUT = "close it with --close-failed-jobs, or commit what it left with --commit-failed-jobs"
+GOOD_TASKS_OUT = "commit its good tasks with --commit-good-tasks, "
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Ready:
     """What there is below its claims."""
     locator: Locator
     """Found it."""
+    left: LeftOut = field(default_factory=LeftOut)
+    """What the commit is not to hold."""
 
 
 def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Result | Ready:
@@ -54,18 +60,47 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
         text = f"Job {job.label} is not over: {explain(answer)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer, live=True)
     job = _with_more_outputs(finish, job)
+    partly = is_partly_failed(job, answer) and not finish.wishes.commit_failed
+    if partly and finish.wishes.commit_good:
+        good, left = without_tasks(job, failed_tasks(answer))
+        return _decide_ended(finish, good, answer, locator, left)
+    if partly and not finish.wishes.close_failed:
+        # Outputs in an alternative directory stay there: it is open which of them are wanted.
+        text = f"{_failure(job, answer)}; {GOOD_TASKS_OUT}{WAY_OUT}"
+        return job_result(ACTION, finish.root, "impossible", text, job, answer)
+    return _decide_ended(finish, job, answer, locator)
+
+
+def _decide_ended(
+    finish: Round, job: Job, answer: JobStatus, locator: Locator, left: LeftOut | None = None
+) -> Result | Ready:
+    """Decide about a job that is over.
+
+    Parameters
+    ----------
+    left:
+      What its commit is not to hold, if it is to be committed for its good tasks.
+    """
     try:
         _fetch(finish, job)
         listing = locator.listing(job.claims)
     except (HpcError, OSError) as error:
         text = f"Job {job.label} stays open: {error}"
         return job_result(ACTION, finish.root, "error", text, job, answer)
-    problem = _problem(finish, job, answer, listing)
+    if left is not None:
+        # Who was to make an output of the whole job cannot be told.
+        of_tasks = [claim for claim in listing.empty if claim.task is not None]
+        problem = _missing(finish, f"The good tasks of job {job.label}", of_tasks)
+    elif answer.phase is Phase.FAILED:
+        problem = _failure(job, answer)
+    else:
+        problem = _missing(finish, f"Job {job.label}", listing.empty)
     if not problem or finish.wishes.commit_failed:
-        return Ready(job, listing, locator)
-    if finish.wishes.close_failed:
+        return Ready(job, listing, locator, left or LeftOut())
+    if finish.wishes.close_failed and left is None:
         return _close(finish, job, answer, problem)
-    status = "impossible" if answer.phase is Phase.FAILED else "error"
+    failed = answer.phase is Phase.FAILED and left is None
+    status = "impossible" if failed else "error"
     return job_result(ACTION, finish.root, status, f"{problem}; {WAY_OUT}", job, answer)
 
 
@@ -125,13 +160,15 @@ def _fetch(finish: Round, job: Job) -> None:
         bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
 
 
-def _problem(finish: Round, job: Job, answer: JobStatus, listing: Listing) -> str:
-    if answer.phase is Phase.FAILED:
-        return f"Job {job.label} did not succeed: {explain(answer)}"
-    missing = [shown(claim) for claim in listing.empty if claim.role is ClaimRole.OUTPUT]
+def _failure(job: Job, answer: JobStatus) -> str:
+    return f"Job {job.label} did not succeed: {explain(answer)}"
+
+
+def _missing(finish: Round, who: str, empty: Sequence[Claim]) -> str:
+    missing = [shown(claim) for claim in empty if claim.role is ClaimRole.OUTPUT]
     if not missing:
         return ""
-    text = f"Job {job.label} completed, but did not produce {', '.join(missing)}"
+    text = f"{who} completed, but did not produce {some_of(missing)}"
     if finish.workplace.setting("datalad.hpc.missing-outputs") != "warning":
         return text
     lgr.warning("%s", visible(text))

@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from datalad_hpc.collection import paused
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
-from datalad_hpc.record import ranges
 from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.wording import ranges
 
 FORGOTTEN_AFTER = 600.0
 """Seconds after its submission when a job that is not known is not merely late."""

@@ -10,13 +10,15 @@ import json
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from datalad_hpc.claims import shown
 from datalad_hpc.errors import BrokenRecord
 from datalad_hpc.job import ClaimRole, Job, JobStatus, Phase, Request, TaskStatus
+from datalad_hpc.templates import glob_of, is_template
+from datalad_hpc.wording import ranges
 
 MARKER = "[DATALAD SLURM RUN]"
 FORMAT = 1
@@ -60,6 +62,10 @@ class Record:
     """The state in the subject line, such as ``Completed``."""
     messages: str
     """What the users wrote at schedule and at finish."""
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    """Indices of an array's tasks by state; empty where the record does not tell."""
+    covers: str = ""
+    """Indices of the tasks whose outputs the commit holds, likewise."""
 
     @property
     def completed(self) -> bool:
@@ -94,6 +100,7 @@ def commit_message(
     outputs: Sequence[str],
     facts_path: str,
     finish_message: str = "",
+    left_out: Collection[int] = (),
 ) -> str:
     """The message of a finished job's commit.
 
@@ -111,8 +118,12 @@ def commit_message(
       Where the scheduler's facts are kept, relative to the dataset's root.
     finish_message:
       What the user wrote at finish; what was written at schedule follows it.
+    left_out:
+      Indices of the tasks whose outputs the commit does not hold.
     """
     record = _record(job, status, dataset_id, outputs, facts_path)
+    if job.tasks is not None:
+        record["hpc"] |= _of_tasks(job, status, left_out)
     messages = [text.strip("\n") for text in (finish_message, job.request.message) if text]
     return _LAYOUT.format(
         marker=MARKER,
@@ -147,7 +158,7 @@ def log_paths(job: Job) -> list[str]:
 
 
 def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
-    own: dict[str, Any] = {
+    return {
         "format": FORMAT,
         "scheduler": job.scheduler,
         "cluster": job.cluster or status.facts.get("cluster", ""),
@@ -156,9 +167,15 @@ def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
         "facts": facts_path,
         **_summary(status.tasks),
     }
-    if job.tasks is not None:
-        own["tasks"] = _tasks_by_state(status.tasks)
-    return own
+
+
+def _of_tasks(job: Job, status: JobStatus, left_out: Collection[int]) -> dict[str, Any]:
+    indices = [task.index for task in status.tasks if task.index is not None]
+    return {
+        "tasks": _tasks_by_state(status.tasks),
+        "covers": ranges([index for index in indices if index not in left_out]),
+        "task_outputs": list(job.request.task_outputs),
+    }
 
 
 def _summary(tasks: Sequence[TaskStatus]) -> dict[str, Any]:
@@ -181,17 +198,6 @@ def _tasks_by_state(tasks: Sequence[TaskStatus]) -> dict[str, str]:
         if task.index is not None:
             of_state[task.state].append(task.index)
     return {state: ranges(indices) for state, indices in of_state.items()}
-
-
-def ranges(indices: Sequence[int]) -> str:
-    """Task indices in the form that ``sbatch --array`` takes: ``0-4,7``."""
-    spans: list[list[int]] = []
-    for index in sorted(indices):
-        if spans and index == spans[-1][1] + 1:
-            spans[-1][1] = index
-        else:
-            spans.append([index, index])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
 
 
 def read_record(message: str) -> Record | None:
@@ -218,6 +224,8 @@ def read_record(message: str) -> Record | None:
         job_id=str(fields.get("slurm_job_id", "")),
         state=subject["state"].strip() if subject else "",
         messages=text.partition("\n")[2].strip("\n"),
+        tasks=fields["hpc"]["tasks"],
+        covers=fields["hpc"]["covers"],
     )
 
 
@@ -241,7 +249,21 @@ def _fields(text: str) -> dict[str, Any]:
             raise BrokenRecord(
                 f"its field {name!r} holds something that is not text or has no place in a name"
             )
+    fields["hpc"] = _sound_own_part(fields.get("hpc"))
     return fields
+
+
+def _sound_own_part(own: Any) -> dict[str, Any]:
+    """What is ours alone, as far as it is read again."""
+    known: dict[str, Any] = {"tasks": {}, "covers": "", "task_outputs": []}
+    known |= own if isinstance(own, dict) else {}
+    tasks, templates = known["tasks"], known["task_outputs"]
+    sound = isinstance(tasks, dict) and isinstance(templates, list)
+    if not (sound and all(map(_is_text, [*tasks.values(), *templates, known["covers"]]))):
+        raise BrokenRecord("what its field 'hpc' tells of an array's tasks cannot be used")
+    if not all(map(is_template, templates)):
+        raise BrokenRecord("its field 'hpc.task_outputs' holds something without a lone {task}")
+    return known
 
 
 def _called(kind: type) -> str:
@@ -257,11 +279,14 @@ def _request(fields: dict[str, Any]) -> Request:
     # datalad-slurm lists the logs among the outputs, and writes "./out".
     logs = {posixpath.normpath(path) for path in fields["slurm_outputs"]}
     outputs = [path for path in fields["outputs"] if posixpath.normpath(path) not in logs]
+    task_outputs = fields["hpc"]["task_outputs"]
+    of_tasks = set(map(glob_of, task_outputs))
     return Request(
         command=fields["cmd"],
         folder="" if fields["pwd"] == "." else fields["pwd"],
         inputs=tuple(fields["inputs"]),
         extra_inputs=tuple(fields["extra_inputs"]),
-        outputs=tuple(outputs),
+        outputs=tuple(path for path in outputs if path not in of_tasks),
+        task_outputs=tuple(task_outputs),
         chain=tuple(fields["chain"]),
     )

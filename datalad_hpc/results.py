@@ -11,7 +11,7 @@ from typing import Any
 from datalad_hpc.errors import GitFailed, HpcError, StoreUnusable
 from datalad_hpc.interruption import Interruption
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
-from datalad_hpc.record import ranges
+from datalad_hpc.wording import ranges
 
 Result = dict[str, Any]
 

@@ -41,6 +41,8 @@ class Wishes:
     """More outputs of the one named job, relative to the workplace's folder."""
     close_failed: bool = False
     commit_failed: bool = False
+    commit_good: bool = False
+    """Commit arrays of which some tasks failed for the tasks that completed."""
     layout: Layout = Layout.LINEAR
     jobs: int | None = None
 

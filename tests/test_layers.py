@@ -14,13 +14,13 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"errors", "globs", "interruption", "job"},
-    {"beneath", "claims", "collection", "facts", "process", "templates"},
+    {"beneath", "claims", "collection", "facts", "process", "templates", "wording"},
     {"located", "placeholders", "record"},
     # rooms
     {"commit", "returning", "schedulers", "staging", "store"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "results", "workplace"},
-    {"requests", "retrieving", "rounds", "submissions"},
+    {"good_tasks", "requests", "retrieving", "rounds", "submissions"},
     {"deciding", "scheduling"},
     {"completing"},
     # stories that stand on another one
@@ -43,7 +43,7 @@ BANNED_CALLS = ("os.system", "os.popen", "os.fork", "os.exec", "os.spawn", "os.p
 """Beginnings of calls that start a process as well."""
 
 NO_EFFECTS = {
-    "rooms": {"claims", "errors", "facts", "globs", "job", "record", "templates"},
+    "rooms": {"claims", "errors", "facts", "globs", "job", "record", "templates", "wording"},
     "imports": {"datalad", "os", "pathlib", "shutil", "tempfile"},
 }
 """Pure rooms, and what they would touch the world with."""

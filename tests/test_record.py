@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import BrokenRecord
 from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, Request, TaskStatus
-from datalad_hpc.record import MARKER, commit_message, log_paths, ranges, read_record, state_word
+from datalad_hpc.record import MARKER, commit_message, log_paths, read_record, state_word
+from datalad_hpc.wording import ranges
 
 RECORDS = Path(__file__).parent / "data" / "records"
 BELOW = "=== Do not change lines below ==="
@@ -186,6 +187,8 @@ def test_the_record_has_the_facts_of_the_end() -> None:
         "peak_memory": 7,
         "nodes": ["n1", "n2"],
         "tasks": {"COMPLETED": "0-1", "OUT_OF_MEMORY": "2"},
+        "covers": "0-2",
+        "task_outputs": [],
     }
     record = read_record(message)
     assert record

@@ -83,6 +83,14 @@ class Finish(Interface):
             action="store_true",
             doc="commit what failed jobs have left, with a record that says so.",
         ),
+        commit_good_tasks=Parameter(
+            args=("--commit-good-tasks",),
+            action="store_true",
+            doc="""commit arrays of which some tasks failed for the tasks that
+            completed. Outputs that were declared with "{task}" are left out
+            for failed tasks, which ``datalad reschedule --failed-tasks`` runs
+            again. Other failed jobs stay open.""",
+        ),
         list_open_jobs=Parameter(
             args=("-l", "--list-open-jobs"),
             action="store_true",
@@ -119,6 +127,11 @@ class Finish(Interface):
             code_cmd="datalad finish --close-failed-jobs 4711",
             code_py="finish('4711', close_failed_jobs=True)",
         ),
+        dict(
+            text="Commit an array of which some tasks failed for its good tasks",
+            code_cmd="datalad finish --commit-good-tasks 4711",
+            code_py="finish('4711', commit_good_tasks=True)",
+        ),
     ]
 
     @staticmethod
@@ -134,6 +147,7 @@ class Finish(Interface):
         outputs: Any = None,
         close_failed_jobs: bool = False,
         commit_failed_jobs: bool = False,
+        commit_good_tasks: bool = False,
         list_open_jobs: bool = False,
         branches: bool = False,
         octopus: bool = False,
@@ -153,6 +167,7 @@ class Finish(Interface):
                 outputs=as_tuple(outputs),
                 close_failed=close_failed_jobs,
                 commit_failed=commit_failed_jobs,
+                commit_good=commit_good_tasks,
                 layout=layout(branches=branches, octopus=octopus),
                 jobs=jobs,
             )

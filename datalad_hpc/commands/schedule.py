@@ -49,6 +49,10 @@ class Schedule(Interface):
     for the folder of the command, "{dspath}" for the dataset's root and
     "{tmpdir}" for a new temporary directory. Others can be configured as
     "datalad.run.substitutions.NAME". A brace that is meant as such is doubled.
+
+    In outputs of an array "{task}" stands for the index of each task. Then it
+    is known whose output a file is, and tasks that failed can be left out of the
+    commit and run again alone.
     """
 
     result_renderer = "tailored"
@@ -83,7 +87,8 @@ class Schedule(Interface):
             metavar="PATH",
             action="append",
             doc="""a file, directory or glob that the job writes. It is reserved
-            until the job is finished or closed. At least one is needed.
+            until the job is finished or closed. At least one is needed. "{task}"
+            stands for the index of each task of an array.
             [CMD: Can be given more than once. CMD]""",
         ),
         expand=Parameter(
@@ -140,9 +145,9 @@ class Schedule(Interface):
             "outputs=['out/s1.tsv'])",
         ),
         dict(
-            text="An array job whose tasks write numbered files",
-            code_cmd="datalad schedule -o 'out/part-*.dat' sbatch --array=1-20 job.sh",
-            code_py="schedule('sbatch --array=1-20 job.sh', outputs=['out/part-*.dat'])",
+            text="An array job, each task of which writes a file with its index",
+            code_cmd="datalad schedule -o 'out/part-{task}.dat' sbatch --array=1-20 job.sh",
+            code_py="schedule('sbatch --array=1-20 job.sh', outputs=['out/part-{task}.dat'])",
         ),
     ]
 

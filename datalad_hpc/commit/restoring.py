@@ -6,9 +6,9 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
-from datalad_hpc.claims import matches
 from datalad_hpc.commit.changes import annexed_content
 from datalad_hpc.commit.checkout import Checkout
 from datalad_hpc.commit.gathering import Work, gathered
@@ -18,8 +18,15 @@ from datalad_hpc.job import Claim
 from datalad_hpc.located import Place
 
 
-def restore(root: Path, claims: tuple[Claim, ...], token: str = "") -> list[str]:
+def restore(
+    root: Path, claims: tuple[Claim, ...], token: str = "", since: datetime | None = None
+) -> list[str]:
     """Undo :func:`.make_writable` where the job has changed nothing, also a half of it.
+
+    Parameters
+    ----------
+    since:
+      If given, all files are named that the job has written, changed or deleted since then.
 
     Returns
     -------
@@ -30,7 +37,9 @@ def restore(root: Path, claims: tuple[Claim, ...], token: str = "") -> list[str]
     with gathered(root, [Work(0, "", claims, lambda _files: "")]) as found:
         for checkout in found.checkouts:
             _remove_half_copy(checkout, token)
-            changed += _restore_in(checkout, claims, token)
+            changed += _restore_in(checkout, token)
+            if since:
+                changed += _written_in(checkout, since)
     return changed
 
 
@@ -39,11 +48,11 @@ def _remove_half_copy(checkout: Checkout, token: str) -> None:
     shutil.rmtree(annex / "othertmp" / f"{SCRATCH}{token}", ignore_errors=True)
 
 
-def _restore_in(checkout: Checkout, claims: tuple[Claim, ...], token: str) -> Iterator[str]:
+def _restore_in(checkout: Checkout, token: str) -> Iterator[str]:
     top = checkout.repository.path
     for path in checkout.changes[0].to_hash():
         entry = checkout.tree.entry(path)
-        if entry is None or entry.mode != LINK or not _claimed(checkout, path, claims):
+        if entry is None or entry.mode != LINK:
             continue
         target = os.fsdecode(checkout.tree.content(entry.oid))
         content = annexed_content(top, path, target)
@@ -53,8 +62,17 @@ def _restore_in(checkout: Checkout, claims: tuple[Claim, ...], token: str) -> It
             yield Place(checkout.name, path).full
 
 
-def _claimed(checkout: Checkout, path: str, claims: tuple[Claim, ...]) -> bool:
-    return any(matches(claim, Place(checkout.name, path).full) for claim in claims)
+def _written_in(checkout: Checkout, since: datetime) -> Iterator[str]:
+    """Files that are new, deleted, or were never made writable since they had been so before."""
+    for path in checkout.changes[0].to_hash():
+        entry = checkout.tree.entry(path)
+        if entry is None or (
+            entry.mode != LINK
+            and os.lstat(checkout.repository.path / path).st_mtime >= since.timestamp()
+        ):
+            yield Place(checkout.name, path).full
+    for path in sorted(checkout.changes[0].gone):
+        yield Place(checkout.name, path).full
 
 
 def _same(file: Path, content: Path) -> bool:

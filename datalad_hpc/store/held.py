@@ -15,11 +15,12 @@ from sqlalchemy import (
     text,
 )
 
-from datalad_hpc.claims import ClaimedPaths, shown, some_of, spans_near, stem_of
+from datalad_hpc.claims import ClaimedPaths, shown, spans_near, stem_of
 from datalad_hpc.errors import OutputsClaimed
 from datalad_hpc.job import OPEN_STATES, Claim
 from datalad_hpc.store import rows
 from datalad_hpc.store.tables import claims, jobs
+from datalad_hpc.wording import some_of
 
 OPEN = [state.value for state in OPEN_STATES]
 
