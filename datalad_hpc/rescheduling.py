@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
+from datalad_hpc.choosing import Choice, Selection, chosen
 from datalad_hpc.claims import shown
-from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, HpcError, SubmissionUncertain, SubmissionUntracked
-from datalad_hpc.history import RecordedCommit, records
+from datalad_hpc.history import RecordedCommit
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import recordable
@@ -24,20 +24,6 @@ from datalad_hpc.store import Store
 from datalad_hpc.workplace import Workplace
 
 ACTION = "reschedule"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which records are to run again, and how."""
-
-    revision: str | None = None
-    since: str | None = None
-    message: str | None = None
-    """In the place of the recorded messages."""
-    with_failed: bool = False
-    assume_ready: str | None = None
-    alternative: str | None = None
-    jobs: int | None = None
 
 
 def reschedule(
@@ -59,36 +45,36 @@ def reschedule(
     BadRequest
       There is nothing to run.
     """
-    for commit in _selected(workplace, selection):
+    for choice in chosen(workplace, selection):
         try:
-            request = request_of(workplace, commit, selection)
+            request = request_of(workplace, choice, selection)
             yield schedule(workplace, store, scheduler, scheduler_named, request, action=ACTION)
         except HpcError as error:
-            yield _not_scheduled(workplace, commit, error)
+            yield _not_scheduled(workplace, choice.commit, error)
 
 
 def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
     """What :func:`reschedule` would submit; nothing is changed."""
-    for commit in _selected(workplace, selection):
+    for choice in chosen(workplace, selection):
         try:
-            request = request_of(workplace, commit, selection)
+            request = request_of(workplace, choice, selection)
             plan = make_plan(workplace, request)
         except HpcError as error:
-            yield _not_scheduled(workplace, commit, error)
+            yield _not_scheduled(workplace, choice.commit, error)
             continue
         yield result(
             ACTION,
             workplace.root,
             "ok",
-            f"{commit.commit[:10]} would run: {shlex.join(plan.batch.argv)}",
-            commit=commit.commit,
+            f"{choice.commit.commit[:10]} would run: {shlex.join(plan.batch.argv)}",
+            commit=choice.commit.commit,
             reschedule_action="run",
-            command=request.command,
+            command=plan.request.command,
             argv=list(plan.batch.argv),
             command_line=shlex.join(plan.batch.argv),
             folder=plan.folder,
             inputs=list(request.inputs),
-            outputs=list(request.outputs),
+            outputs=list(request.declared),
             script=plan.batch.text,
         )
 
@@ -96,10 +82,10 @@ def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
 def write_script(workplace: Workplace, selection: Selection, target: str) -> Iterator[Result]:
     """Write the commands of records as a shell script; ``-`` is standard output."""
     lines = ["#!/bin/sh", "# Recorded jobs, the oldest first", "set -e"]
-    for commit in _selected(workplace, selection):
-        request = request_of(workplace, commit, selection)
+    for choice in chosen(workplace, selection):
+        request = request_of(workplace, choice, selection)
         plan = make_plan(workplace, request)
-        lines += ["", f"# {commit.commit}", f"cd {shlex.quote(plan.folder)}"]
+        lines += ["", f"# {choice.commit.commit}", f"cd {shlex.quote(plan.folder)}"]
         lines.append(shlex.join(plan.batch.argv))
     text = "\n".join(lines) + "\n"
     if target == "-":
@@ -111,7 +97,7 @@ def write_script(workplace: Workplace, selection: Selection, target: str) -> Ite
     yield result(ACTION, workplace.root, "ok", f"The commands were written to {path}")
 
 
-def request_of(workplace: Workplace, commit: RecordedCommit, selection: Selection) -> Request:
+def request_of(workplace: Workplace, choice: Choice, selection: Selection) -> Request:
     """The request that a record stands for.
 
     Raises
@@ -121,7 +107,7 @@ def request_of(workplace: Workplace, commit: RecordedCommit, selection: Selectio
     HpcError
       The record is broken.
     """
-    record = _sound(workplace, commit)
+    record = _sound(workplace, choice.commit)
     claims = [workplace.claim(path, base=workplace.root) for path in record.request.outputs]
     folder = workplace.relative(record.request.folder or ".", workplace.root)
     if is_gits_own(folder):
@@ -136,7 +122,8 @@ def request_of(workplace: Workplace, commit: RecordedCommit, selection: Selectio
         folder=folder,
         outputs=tuple(shown(claim) for claim in claims),
         message=message,
-        chain=(*record.request.chain, commit.commit),
+        chain=(*record.request.chain, choice.commit.commit),
+        only_tasks=choice.tasks,
         assume_ready=selection.assume_ready,
         alternative=check_alternative(alternative, workplace.root) if alternative else None,
         jobs=selection.jobs,
@@ -151,39 +138,9 @@ def _sound(workplace: Workplace, commit: RecordedCommit) -> Record:
         raise BadRequest(
             f"it was recorded in another dataset ({record.dataset_id}); reschedule it there"
         )
-    if not record.request.outputs:
+    if not record.request.declared:
         raise BadRequest("its record names no outputs, so there is nothing to reserve")
     return record
-
-
-def _selected(workplace: Workplace, selection: Selection) -> Sequence[RecordedCommit]:
-    repository = Repository.find(workplace.root)
-    if not repository.tip:
-        raise BadRequest(f"{workplace.root} has no commits yet, so there is nothing to run again")
-    found = list(records(repository, selection.revision, selection.since))
-    chosen = [commit for commit in found if selection.with_failed or _succeeded(commit)]
-    if not found:
-        raise BadRequest(
-            f"No record of a job in {_range_text(selection)}; `git log --grep 'DATALAD SLURM RUN'` "
-            "shows the commits that have one"
-        )
-    if not chosen:
-        raise BadRequest(
-            f"All jobs recorded in {_range_text(selection)} had failed; --with-failed-jobs runs "
-            "such jobs again"
-        )
-    return chosen
-
-
-def _succeeded(commit: RecordedCommit) -> bool:
-    return commit.record is None or commit.record.completed
-
-
-def _range_text(selection: Selection) -> str:
-    revision = selection.revision or "HEAD"
-    if selection.since is None:
-        return revision
-    return f"{selection.since}..{revision}" if selection.since else f"the history of {revision}"
 
 
 def _not_scheduled(workplace: Workplace, commit: RecordedCommit, error: HpcError) -> Result:

@@ -20,7 +20,7 @@ LADDER = (
     {"commit", "returning", "schedulers", "staging", "store"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "results", "workplace"},
-    {"good_tasks", "requests", "retrieving", "rounds", "submissions"},
+    {"choosing", "good_tasks", "requests", "retrieving", "rounds", "submissions"},
     {"deciding", "scheduling"},
     {"completing"},
     # stories that stand on another one

@@ -81,6 +81,14 @@ class Reschedule(Interface):
             action="store_true",
             doc="take records of jobs that had failed as well.",
         ),
+        failed_tasks=Parameter(
+            args=("--failed-tasks",),
+            action="store_true",
+            doc="""of arrays, run only the tasks again that had failed, with
+            "--array" and their indices behind the options of the recorded
+            command. A task that a later record in the range has run again
+            is left out.""",
+        ),
         assume_ready=assume_ready_option,
         alt_dir=alternative_option,
         scheduler=Parameter(
@@ -103,6 +111,11 @@ class Reschedule(Interface):
             code_cmd="datalad reschedule --since= --report",
             code_py="reschedule(since='', report=True)",
         ),
+        dict(
+            text="Run the failed tasks of an array again, after 'finish --commit-good-tasks'",
+            code_cmd="datalad reschedule --failed-tasks",
+            code_py="reschedule(failed_tasks=True)",
+        ),
     ]
 
     @staticmethod
@@ -118,21 +131,24 @@ class Reschedule(Interface):
         report: bool = False,
         script: str | None = None,
         with_failed_jobs: bool = False,
+        failed_tasks: bool = False,
         assume_ready: str | None = None,
         alt_dir: str | None = None,
         scheduler: str | None = None,
         jobs: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         from datalad_hpc import rescheduling
+        from datalad_hpc.choosing import Selection
         from datalad_hpc.results import as_results
         from datalad_hpc.workplace import Workplace
 
         workplace = Workplace.of(dataset, "reschedule jobs")
-        selection = rescheduling.Selection(
+        selection = Selection(
             revision=revision,
             since=since,
             message=message,
             with_failed=with_failed_jobs,
+            failed_tasks=failed_tasks,
             assume_ready=assume_ready,
             alternative=alt_dir,
             jobs=jobs,

@@ -78,6 +78,36 @@ def test_the_good_tasks_alone(lab: Lab) -> None:
     assert tasks_in_store(lab, job_id) == {**dict.fromkeys((0, 1, 2, 4), commit), 3: ""}
     assert (lab.root / "out/part-3.dat").read_text() == "half 3\n"
     assert lab.listed() == {}
+    (lab.root / "repaired").touch()
+    (again,) = lab.reschedule(failed_tasks=True)
+    assert again["status"] == "ok", text_of(again)
+    assert claimed(lab, again) == ["out/part-3.dat"]
+    lab.wait()
+    (done,) = lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    (lab.root / "repaired").unlink()
+    assert parts(lab) == {"out/part-3.dat"}
+    record = record_of(lab)
+    assert record["chain"] == [commit]
+    assert record["cmd"] == "sbatch --array=3 job.sh"
+    assert record["hpc"]["covers"] == "3"
+    assert record["hpc"]["tasks"] == {"COMPLETED": "3"}
+    assert record["outputs"] == ["out/part-*.dat"]
+    assert (lab.root / "out/part-3.dat").read_text() == "whole 3\n"
+    assert lab.changes() == ""
+    lab.git("fsck")
+    lab.git("annex", "fsck", "-q")
+
+
+def claimed(lab: Lab, job: dict[str, Any]) -> list[str]:
+    """Declared outputs that a job has reserved."""
+    path = lab.root / ".git" / "datalad" / "hpc" / "jobs.db"
+    query = (
+        "SELECT path FROM claims JOIN jobs ON jobs.key = job "
+        "WHERE role = 'output' AND job_id = ? ORDER BY path"
+    )
+    with contextlib.closing(sqlite3.connect(path)) as store:
+        return [path for (path,) in store.execute(query, [job["slurm_job_id"]])]
 
 
 def test_an_array_without_a_good_task_stays_open(local_lab: Lab) -> None:

@@ -1,0 +1,142 @@
+"""Which records are to run again, and which tasks of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from datalad_hpc.commit.repository import Repository
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.history import RecordedCommit, records
+from datalad_hpc.record import Record
+from datalad_hpc.schedulers.arrays import array_indices
+from datalad_hpc.workplace import Workplace
+
+COMPLETED = "COMPLETED"
+"""The state of tasks that need not run again, as all schedulers spell it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which records are to run again, and how."""
+
+    revision: str | None = None
+    since: str | None = None
+    message: str | None = None
+    """In the place of the recorded messages."""
+    with_failed: bool = False
+    failed_tasks: bool = False
+    """Only the tasks of arrays that had failed."""
+    assume_ready: str | None = None
+    alternative: str | None = None
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A record that is to run again."""
+
+    commit: RecordedCommit
+    tasks: tuple[int, ...] = ()
+    """The tasks of its array to run alone; empty for the job as it was."""
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """What a record tells of its array's tasks; nothing for other jobs."""
+
+    ran: frozenset[int] = frozenset()
+    failed: frozenset[int] = frozenset()
+    covered: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, record: Record) -> _Tasks:
+        by_state = {state: _indices(spec) for state, spec in record.tasks.items()}
+        ran = frozenset[int]().union(*by_state.values())
+        return cls(ran, ran - by_state.get(COMPLETED, frozenset()), _indices(record.covers))
+
+    @property
+    def covered_alone(self) -> tuple[int, ...]:
+        """The tasks that a commit covers, if it was made for a part of the array only."""
+        return tuple(sorted(self.covered)) if self.covered < self.ran else ()
+
+
+def _indices(spec: str) -> frozenset[int]:
+    return frozenset(array_indices(spec)) if spec else frozenset()
+
+
+def chosen(workplace: Workplace, selection: Selection) -> Sequence[Choice]:
+    """The records to run, oldest first; broken ones among them, since they are to be told.
+
+    Raises
+    ------
+    BadRequest
+      There is nothing to run.
+    """
+    repository = Repository.find(workplace.root)
+    if not repository.tip:
+        raise BadRequest(f"{workplace.root} has no commits yet, so there is nothing to run again")
+    found = [_readable(each) for each in records(repository, selection.revision, selection.since)]
+    if not found:
+        raise BadRequest(
+            f"No record of a job in {_range_text(selection)}; `git log --grep 'DATALAD SLURM RUN'` "
+            "shows the commits that have one"
+        )
+    choices = _failed_tasks(found) if selection.failed_tasks else _jobs(found, selection)
+    if choices:
+        return choices
+    if selection.failed_tasks:
+        raise BadRequest(
+            f"No record in {_range_text(selection)} tells of failed tasks that were not run again "
+            "since (a plain job has no tasks, and datalad-slurm does not record them); "
+            "--with-failed-jobs runs jobs again that failed"
+        )
+    raise BadRequest(
+        f"All jobs recorded in {_range_text(selection)} had failed; --with-failed-jobs runs "
+        "such jobs again, --failed-tasks the failed tasks of arrays alone"
+    )
+
+
+def _readable(commit: RecordedCommit) -> RecordedCommit:
+    """The same; its record is broken if nobody can tell which tasks it means."""
+    try:
+        if commit.record:
+            _Tasks.of(commit.record)
+    except BadRequest as error:
+        return replace(commit, record=None, problem=f"it names tasks that cannot be: {error}")
+    return commit
+
+
+def _jobs(found: Sequence[RecordedCommit], selection: Selection) -> list[Choice]:
+    """Jobs that succeeded, or parts of arrays that did; others only if wanted."""
+    choices = []
+    for commit in found:
+        tasks = _Tasks.of(commit.record) if commit.record else _Tasks()
+        whole = commit.record is None or commit.record.completed
+        part = bool(tasks.covered) and not tasks.covered & tasks.failed
+        if whole or part or selection.with_failed:
+            choices.append(Choice(commit, tasks.covered_alone))
+    return choices
+
+
+def _failed_tasks(found: Sequence[RecordedCommit]) -> list[Choice]:
+    """Tasks that failed and that no later record has run again."""
+    told = {each.commit: _Tasks.of(each.record) for each in found if each.record}
+    again: dict[str, frozenset[int]] = defaultdict(frozenset)
+    for each in found:
+        for earlier in each.record.request.chain if each.record else ():
+            again[earlier] |= told[each.commit].ran
+    choices = []
+    for each in found:
+        tasks = told[each.commit].failed - again[each.commit] if each.record else frozenset()
+        if tasks or each.record is None:
+            choices.append(Choice(each, tuple(sorted(tasks))))
+    return choices
+
+
+def _range_text(selection: Selection) -> str:
+    revision = selection.revision or "HEAD"
+    if selection.since is None:
+        return revision
+    return f"{selection.since}..{revision}" if selection.since else f"the history of {revision}"
