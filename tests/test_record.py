@@ -17,6 +17,7 @@ from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import BrokenRecord
 from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, Request, TaskStatus
 from datalad_hpc.record import MARKER, commit_message, log_paths, read_record, state_word
+from datalad_hpc.templates import glob_of
 from datalad_hpc.wording import ranges
 
 RECORDS = Path(__file__).parent / "data" / "records"
@@ -59,6 +60,7 @@ def a_job(**fields: Any) -> Job:
         extra_inputs=fields.pop("extra_inputs", ()),
         message=fields.pop("message", ""),
         chain=fields.pop("chain", ()),
+        task_outputs=fields.pop("task_outputs", ()),
     )
     values: dict[str, Any] = {
         "key": 1,
@@ -356,3 +358,38 @@ def test_no_text_raises_anything_else(text: str, subject: str) -> None:
     for message in (text, MARKER + text, a_record(text), a_record(text, subject)):
         with contextlib.suppress(BrokenRecord):
             read_record(message)
+
+
+INDICES = st.sets(st.integers(0, 30), min_size=1).map(sorted).map(tuple)
+
+
+@given(INDICES, st.data())
+def test_the_record_tells_which_tasks_the_commit_covers(
+    indices: tuple[int, ...], data: st.DataObject
+) -> None:
+    failed = data.draw(st.sets(st.sampled_from(indices)))
+    templates = data.draw(st.sampled_from([(), ("o-{task}",), ("{{x}}/{task}/", "{task}.dat")]))
+    tasks = [
+        task("FAILED", Phase.FAILED, each)
+        if each in failed
+        else task("COMPLETED", Phase.COMPLETED, each)
+        for each in indices
+    ]
+    job = a_job(tasks=indices, outputs=("sum",), task_outputs=templates)
+    outputs = ["sum", *map(glob_of, templates)]
+    message = a_message(job, JobStatus("42", tuple(tasks)), outputs=outputs, left_out=failed)
+    record = read_record(message)
+    assert record
+    assert record.covers == ranges([each for each in indices if each not in failed])
+    assert record.tasks.get("FAILED", "") == ranges(list(failed))
+    assert record.request.outputs == ("sum",)
+    assert record.request.task_outputs == templates
+    assert record_json(message)["outputs"] == outputs
+
+
+def test_a_plain_job_has_no_tasks_to_cover() -> None:
+    fields = record_json(a_message(a_job()))
+    assert not {"tasks", "covers", "task_outputs"} & fields["hpc"].keys()
+    record = read_record(a_message(a_job()))
+    assert record
+    assert (record.tasks, record.covers) == ({}, "")
