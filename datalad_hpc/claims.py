@@ -11,6 +11,7 @@ import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 
 from datalad_hpc.globs import (
@@ -63,7 +64,9 @@ def matches(claim: Claim, path: str) -> bool:
     literal = names_of(claim.path)
     if names[: len(literal)] == literal:
         return True
-    return claim.kind is ClaimKind.GLOB and covers(glob_pattern(claim.path), names)
+    if claim.kind is not ClaimKind.GLOB or not f"{path}/".startswith(_stem_of_glob(claim.path)):
+        return False
+    return covers(glob_pattern(claim.path), names)
 
 
 def reaches(claim: Claim, folder: str) -> bool:
@@ -88,8 +91,27 @@ def stem_of(claim: Claim) -> str:
     in a slash, so that ``out`` and ``out1`` have nothing in common; that of the root
     is empty. Two claims collide only if one's stem begins with the other's.
     """
-    text = "".join(f"{name}/" for name in names_of(claim.path))
-    return before_magic(text) if claim.kind is ClaimKind.GLOB else text
+    if claim.kind is ClaimKind.GLOB:
+        return _stem_of_glob(claim.path)
+    return _with_slashes(claim.path)
+
+
+@lru_cache(maxsize=65536)
+def _stem_of_glob(glob: str) -> str:
+    return before_magic(_with_slashes(glob))
+
+
+def _with_slashes(path: str) -> str:
+    return "".join(f"{name}/" for name in names_of(path))
+
+
+def beginning(claim: Claim, folder: str) -> str:
+    """What the names in a folder begin with that lie on the way to the claim's outputs."""
+    depth = len(names_of(folder))
+    pattern = glob_pattern(claim.path) if claim.kind is ClaimKind.GLOB else ()
+    if depth >= len(pattern) or any(part.is_deep for part in pattern[:depth]):
+        return ""
+    return before_magic(pattern[depth].text)
 
 
 def spans_near(stems: Iterable[str]) -> list[Span] | None:
@@ -117,6 +139,28 @@ def _behind(stem: str) -> str:
     """The least text of its length that is greater than all that begin with ``stem``."""
     code = ord(stem[-1]) + 1
     return stem[:-1] + (_AFTER_SURROGATES if code == _FIRST_SURROGATE else chr(code))
+
+
+class CoveredFiles:
+    """The files that some claims cover, quick to ask for also where the claims are thousands."""
+
+    def __init__(self, claims: Iterable[Claim]) -> None:
+        """Take the claims."""
+        self._literal: set[Names] = set()
+        self._globs: dict[str, list[Pattern]] = defaultdict(list)
+        for claim in claims:
+            self._literal.add(names_of(claim.path))
+            if claim.kind is ClaimKind.GLOB:
+                self._globs[stem_of(claim)].append(glob_pattern(claim.path))
+
+    def __contains__(self, path: str) -> bool:
+        """Whether one of the claims matches a file, as :func:`matches` says it of each."""
+        names = names_of(path)
+        if any(names[:length] in self._literal for length in range(len(names) + 1)):
+            return True
+        stems = (f"{path}/"[:length] for length in range(len(path) + 2)) if self._globs else ()
+        near = (pattern for stem in stems for pattern in self._globs.get(stem, ()))
+        return any(covers(pattern, names) for pattern in near)
 
 
 class ClaimedPaths:

@@ -63,7 +63,8 @@ def put_back(root: Path, job: Job, left: LeftOut) -> str:
     """
     if not left.tasks:
         return ""
-    text = f"the outputs of task{'s' * (len(left.tasks) > 1)} {ranges(left.tasks)} are not in it"
+    tasks = some_of(ranges(left.tasks).split(","))
+    text = f"the outputs of task{'s' * (len(left.tasks) > 1)} {tasks} are not in it"
     if job.request.alternative:
         return f"{text} and stay in {job.request.alternative}"
     try:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from datalad_hpc.claims import matches, reaches
+from datalad_hpc.claims import beginning, matches, reaches
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
 
@@ -79,12 +81,35 @@ class Listing:
                 self.size += status.st_size
 
 
+class Folder:
+    """What is in a folder, in order."""
+
+    def __init__(self, path: Path) -> None:
+        """List a folder."""
+        with os.scandir(path) as entries:
+            self._entries = {entry.name: entry for entry in entries}
+        self._names = sorted(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is something of this name."""
+        return name in self._entries
+
+    def beginning_with(self, text: str) -> Iterator[os.DirEntry[str]]:
+        """What has a name that begins so; the others are not looked at."""
+        for name in islice(self._names, bisect_left(self._names, text), None):
+            if not name.startswith(text):
+                return
+            yield self._entries[name]
+
+
 @dataclass
 class Locator:
     """Finds repositories and files below a dataset's root; remembers what it has seen."""
 
     root: Path
     _tops: dict[str, bool] = field(default_factory=dict)
+    _folders: dict[str, Folder] | None = None
+    """Folders that globs were looked for in, while a listing is made."""
 
     def place(self, path: str) -> Place:
         """The repository that a path belongs to: the deepest one above it or at it."""
@@ -111,6 +136,7 @@ class Locator:
     def listing(self, claims: Iterable[Claim]) -> Listing:
         """All files of some claims, and the repositories that they may have been in."""
         listing = Listing()
+        self._folders = {}
         for claim in claims:
             for start in self.starts(claim):
                 listing.enter(Place(start.repository, ""), None)
@@ -120,6 +146,7 @@ class Locator:
                 is_empty = is_empty and status is None
             if is_empty:
                 listing.empty.append(claim)
+        self._folders = None
         return listing
 
     def files(self, claim: Claim) -> Iterator[tuple[Place, os.stat_result | None]]:
@@ -155,17 +182,23 @@ class Locator:
     ) -> Iterator[tuple[Place, os.stat_result | None]]:
         if not reaches(claim, place.full):
             return
-        with os.scandir(self.root / place.full) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-        at_top = any(entry.name == ".git" for entry in listed)
-        if at_top and place.path:
+        folder = self._folder(place.full, claim)
+        if ".git" in folder and place.path:
             self._tops[place.full] = True
             yield from self._walk(Place(place.full, ""), claim)
             return
-        for entry in listed:
+        for entry in folder.beginning_with(beginning(claim, place.full)):
             below = Place(place.repository, f"{place.path}/{entry.name}".lstrip("/"))
             if entry.is_dir(follow_symlinks=False):
                 if entry.name != ".git":
                     yield from self._walk_folder(below, claim)
             elif entry.name != ".git":
                 yield below, entry.stat(follow_symlinks=False)
+
+    def _folder(self, path: str, claim: Claim) -> Folder:
+        """A folder's content; kept where the globs of thousands of tasks are looked for."""
+        if self._folders is None or claim.kind is not ClaimKind.GLOB:
+            return Folder(self.root / path)
+        if path not in self._folders:
+            self._folders[path] = Folder(self.root / path)
+        return self._folders[path]

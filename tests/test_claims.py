@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from datalad_hpc.claims import (
     ClaimedPaths,
+    CoveredFiles,
+    beginning,
     claim_for,
     collide,
     matches,
@@ -361,3 +363,20 @@ def test_a_claim_shown_is_the_claim(path: str) -> None:
 )
 def test_a_glob_is_split_before_its_first_magic_part(path: str, literal: str, rest: str) -> None:
     assert split_glob(path) == (literal, rest)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(claim_strategy() | ANY_CLAIM, max_size=4), st.sampled_from(ALL_PATHS))
+def test_files_of_many_claims_are_those_of_each(many: list[Claim], path: str) -> None:
+    assert (path in CoveredFiles(many)) == any(matches(claim, path) for claim in many)
+
+
+@settings(max_examples=300, deadline=None)
+@given(claim_strategy() | ANY_CLAIM)
+def test_the_way_to_each_file_begins_as_it_should(claim: Claim) -> None:
+    """A name in a folder that does not begin so is not looked at when files are listed."""
+    for path in ALL_PATHS:
+        names = path.split("/")
+        if matches(claim, path):
+            for depth, name in enumerate(names):
+                assert name.startswith(beginning(claim, "/".join(names[:depth])))

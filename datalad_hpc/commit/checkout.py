@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from datalad_hpc.claims import matches
+from datalad_hpc.claims import CoveredFiles, matches
 from datalad_hpc.commit.adding import add_to_git, mend_modes
 from datalad_hpc.commit.annexing import ONE_AT_A_TIME, AnnexAdder, Locking, processes_for
 from datalad_hpc.commit.changes import ChangeFinder, Changes, Found
@@ -153,16 +153,13 @@ class Checkout:
             key = owner.get(path)
             if key is not None and self.changes[key].present.get(path, True):
                 self.entries[key][path] = entry
+        claimed = CoveredFiles(claim for claims in self.claims.values() for claim in claims)
         for path in before:
             committed = path in owner and path in self.entries[owner[path]]
-            if not committed and self._is_claimed(path):
+            if not committed and Place(self.name, path).full in claimed:
                 self.stale[path] = self.tree.entry(path)
         enter(self.repository, self.stale, self.scratch.path)
         return after
-
-    def _is_claimed(self, path: str) -> bool:
-        full = Place(self.name, path).full
-        return any(matches(claim, full) for claims in self.claims.values() for claim in claims)
 
     def link_of(self, path: str) -> str:
         """The commit that the tip records for a subdataset; empty if it is none."""
@@ -265,9 +262,10 @@ def catch_up(checkout: Checkout, claimed: Sequence[tuple[Claim, ...]], inner: se
       Subdatasets with outputs, relative to the dataset's root.
     """
     wanted: Entries = {}
+    covered = CoveredFiles(claim for claims in claimed for claim in claims)
     for path in differences(checkout.repository):
         full = Place(checkout.name, path).full
-        if full in inner or any(matches(claim, full) for claims in claimed for claim in claims):
+        if full in inner or full in covered:
             wanted[path] = checkout.tree.entry(path)
     checkout.follow(wanted)
 

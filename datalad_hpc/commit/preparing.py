@@ -34,11 +34,9 @@ def make_writable(root: Path, claims: Iterable[Claim], token: str = "") -> None:
       The job's own: :func:`.restore` removes by it what is left half copied by a process
       that was killed.
     """
-    locator = Locator(root)
-    for claim in claims:
-        for place, status in list(locator.files(claim)):
-            if status and stat.S_ISLNK(status.st_mode):
-                _make_writable(root / place.repository, place.path, token)
+    for place, status in Locator(root).listing(claims).files.items():
+        if status and stat.S_ISLNK(status.st_mode):
+            _make_writable(root / place.repository, place.path, token)
 
 
 def _make_writable(top: Path, path: str, token: str) -> None:
