@@ -55,11 +55,6 @@ def put_back(root: Path, job: Job, left: LeftOut) -> str:
     -------
     str
       What there is to say of the tasks and of what they have written; empty if none was left out.
-
-    Raises
-    ------
-    HpcError
-      It did not work; the job has its commit, and the next ``finish`` goes on.
     """
     if not left.tasks:
         return ""
@@ -69,10 +64,8 @@ def put_back(root: Path, job: Job, left: LeftOut) -> str:
         return f"{text} and stay in {job.request.alternative}"
     try:
         changed = restore(root, left.claims, job.token, since=job.created)
-    except OSError as error:
-        raise HpcError(
-            f"Job {job.label} is committed, but an output of a failed task could not be put back "
-            f"({error.filename}: {error.strerror}); run `datalad finish` again"
-        ) from error
+    except (OSError, HpcError) as error:
+        # The commit is made; to keep the job open would make nothing better.
+        return f"{text}; what they left alone could not be put back (`git checkout` does): {error}"
     written = f"; these files of theirs were left as they are: {some_of(changed)}"
     return text + written * bool(changed)

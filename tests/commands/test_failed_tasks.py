@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datalad.api import Dataset
 
+from datalad_hpc.commit import restoring
 from tests.commands.conftest import Lab, text_of
 
 FAILS_AT_FIRST = """\
@@ -217,6 +220,40 @@ def test_outputs_in_a_subdataset(local_lab: Lab) -> None:
         f"part-{task}.dat" for task in (0, 1, 2, 4)
     ]
     assert local_lab.changes("out") == "?? part-3.dat\n"
+
+
+def test_in_a_worktree_of_its_own(local_lab: Lab, tmp_path: Path) -> None:
+    local_lab.write("out/part-3.dat", "old\n")
+    local_lab.script(FAILS_AT_FIRST.replace('echo "half $i" > out/part-$i.dat\n', ""))
+    local_lab.git("worktree", "add", "-q", "-b", "other", str(tmp_path / "other"))
+    lab = Lab(Dataset(tmp_path / "other"), "local")
+    lab.schedule("sbatch --array=2-3 job.sh", outputs=OUTPUTS)
+    lab.wait()
+    (done,) = lab.finish(commit_good_tasks=True)
+    assert done["status"] == "ok", text_of(done)
+    assert parts(lab) == {"out/part-2.dat"}
+    assert (lab.root / "out/part-3.dat").is_symlink()
+    assert lab.changes() == ""
+
+
+def test_what_cannot_be_put_back_is_told(local_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are committed, and the job is over."""
+    local_lab.write("x-1", "old\n")
+    an_array(local_lab, "[ $SLURM_ARRAY_TASK_ID = 2 ] && echo x > x-2", "1-2", outputs=["x-{task}"])
+
+    def full(_new: Path, old: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(old))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "put_in_place", full)
+        (done,) = local_lab.finish(commit_good_tasks=True)
+    assert done["status"] == "ok", text_of(done)
+    assert "x-1" in text_of(done)
+    assert "git checkout" in text_of(done)
+    assert "x-2" in local_lab.committed()
+    local_lab.git("checkout", "x-1")
+    assert local_lab.changes() == ""
+    assert local_lab.listed() == {}
 
 
 KILLER = """
