@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.history import RecordedCommit, records
 from datalad_hpc.record import Record
-from datalad_hpc.schedulers.arrays import array_indices
+from datalad_hpc.schedulers.arrays import array_indices, format_indices
 from datalad_hpc.workplace import Workplace
 
 COMPLETED = "COMPLETED"
 """The state of tasks that need not run again, as all schedulers spell it."""
+
+LONGEST_LIST = 4000
+"""Characters of a list of tasks; Slurm takes 4096, a limit such as ``%10`` included."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def _jobs(found: Sequence[RecordedCommit], selection: Selection) -> list[Choice]
         whole = commit.record is None or commit.record.completed
         part = bool(tasks.covered) and not tasks.covered & tasks.failed
         if whole or part or selection.with_failed:
-            choices.append(Choice(commit, tasks.covered_alone))
+            choices += _pieces(commit, tasks.covered_alone) or [Choice(commit)]
     return choices
 
 
@@ -130,9 +134,20 @@ def _failed_tasks(found: Sequence[RecordedCommit]) -> list[Choice]:
     choices = []
     for each in found:
         tasks = told[each.commit].failed - again[each.commit] if each.record else frozenset()
-        if tasks or each.record is None:
-            choices.append(Choice(each, tuple(sorted(tasks))))
+        choices += _pieces(each, tasks) if each.record else [Choice(each)]
     return choices
+
+
+def _pieces(commit: RecordedCommit, tasks: Collection[int]) -> list[Choice]:
+    """Tasks in as many jobs as it takes for Slurm to take the list of each."""
+    ranges = format_indices(tasks).split(",") if tasks else []
+    pieces = []
+    while ranges:
+        lengths = accumulate(len(text) + 1 for text in ranges)
+        number = sum(length <= LONGEST_LIST for length in lengths)
+        pieces.append(Choice(commit, array_indices(",".join(ranges[:number]))))
+        ranges = ranges[number:]
+    return pieces
 
 
 def _range_text(selection: Selection) -> str:

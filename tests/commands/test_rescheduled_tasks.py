@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+
 import pytest
+from datalad.api import Dataset
 
 from tests.commands.conftest import Lab, text_of
 from tests.commands.test_failed_tasks import claimed, record_of
@@ -111,3 +115,22 @@ def test_an_array_that_a_placeholder_hides(local_lab: Lab) -> None:
     assert refused["status"] == "impossible"
     assert "cannot be limited to the tasks 3" in text_of(refused)
     assert local_lab.listed() == {}
+
+
+@pytest.mark.slurm
+def test_thousands_of_scattered_tasks_become_several_jobs(dataset: Dataset) -> None:
+    """Slurm refuses a list of more than 4096 characters."""
+    lab = Lab(dataset, "slurm")
+    failed = ",".join(str(task) for task in range(1000, 3000, 2))
+    record = {
+        "cmd": "sbatch --hold job.sh",
+        "outputs": [],
+        "hpc": {"tasks": {"FAILED": failed}, "task_outputs": ["x-{task}"]},
+    }
+    _with_record(lab, json.dumps(record))
+    jobs = lab.reschedule(failed_tasks=True)
+    try:
+        assert [res["status"] for res in jobs] == ["ok", "ok"], text_of(jobs[-1])
+        assert len(claimed(lab, jobs[0])) + len(claimed(lab, jobs[1])) == 1000
+    finally:
+        subprocess.run(["scancel", *(res["slurm_job_id"] for res in jobs)], check=True)
