@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from datalad_hpc.claims import matches, reaches
+from datalad_hpc.claims import CoveredFiles, reaches
 from datalad_hpc.commit.annexing import Locking
 from datalad_hpc.commit.head import common_git_dir
 from datalad_hpc.commit.repository import Repository
@@ -132,16 +133,19 @@ class ChangeFinder:
     def _tracked(self, claims: Iterable[Claim]) -> Iterator[tuple[Place, Entry]]:
         top = os.path.relpath(self._repository.path, self._locator.root)
         own = "" if top == "." else top
+        # The globs of an array's tasks start at one folder, which is looked through once.
+        of_start: dict[str, list[Claim]] = defaultdict(list)
         for claim in claims:
             for start in self._locator.starts(claim):
                 inner = _inner(start, own)
-                if inner is None:
-                    continue
-                worth = partial(_reaches, claim, own)
-                for path, entry in self._tree.below(inner, worth):
-                    place = Place(own, path)
-                    if matches(claim, place.full):
-                        yield place, entry
+                if inner is not None:
+                    of_start[inner].append(claim)
+        for inner, together in of_start.items():
+            covered = CoveredFiles(together)
+            for path, entry in self._tree.below(inner, partial(_one_reaches, together, own)):
+                place = Place(own, path)
+                if place.full in covered:
+                    yield place, entry
 
     def _sort_missing(self, path: str, entry: Entry, changes: Changes) -> None:
         if self._is_there(path) or path in self._not_checked_out:
@@ -219,5 +223,6 @@ def _inner(start: Place, repository: str) -> str | None:
     return "" if repository.startswith(above) else None
 
 
-def _reaches(claim: Claim, repository: str, folder: str) -> bool:
-    return reaches(claim, Place(repository, folder).full)
+def _one_reaches(claims: Iterable[Claim], repository: str, folder: str) -> bool:
+    full = Place(repository, folder).full
+    return any(reaches(claim, full) for claim in claims)
