@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from datalad_hpc.commit.head import common_dir_of, common_git_dir, own_git_dir
 from datalad_hpc.errors import BadRequest, HpcError
 from datalad_hpc.globs import split_glob
 from datalad_hpc.job import Claim, ClaimRole
-from datalad_hpc.located import is_gits_own
+from datalad_hpc.unfit import refuse_gits_own, refuse_too_long, refuse_unwritable
 
 _SAVE_LOCK = Path("datalad", "run-save.lck")
 """The lock of DataLad core's own concurrent ``run``, in the Git folder of the topmost dataset."""
@@ -117,10 +118,17 @@ class Workplace:
 
     @cached_property
     def scratch_dir(self) -> Path:
-        """A folder in the dataset's file system for files that are half written."""
-        folder = self.own_git_dir / "datalad" / "hpc"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """A folder in the dataset's file system for files that are half written.
+
+        For those who hold the save lock: what is in it goes with the lock, at the latest when
+        the next one has it.
+        """
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._scratch
+
+    @property
+    def _scratch(self) -> Path:
+        return self.own_git_dir / "datalad" / "hpc" / "half"
 
     @cached_property
     def dataset_id(self) -> str:
@@ -179,7 +187,7 @@ class Workplace:
           It cannot be an output: outside the dataset, in ``.git``, not UTF-8.
         """
         relative = self.relative(path, base)
-        _refuse_gits_own(relative, path)
+        refuse_gits_own(relative, path)
         is_folder = path.endswith("/") or os.path.isdir(self.root / relative)
         return claim_rules.claim_for(relative + "/" if is_folder else relative, role)
 
@@ -194,7 +202,7 @@ class Workplace:
         BadRequest
           It is outside the dataset, empty, or cannot be written in a record.
         """
-        _refuse_unwritable(path)
+        refuse_unwritable(path)
         given, base = path, base or self.here
         for root in (str(self.root), self.dataset.path):
             if f"{path}/".startswith(f"{root}/"):
@@ -210,7 +218,7 @@ class Workplace:
             )
         if ".." in pattern.split("/"):
             raise BadRequest(f"{given!r} has a '..' behind a glob, which could lead anywhere")
-        _refuse_too_long(self.root, below, given)
+        refuse_too_long(self.root, below, given)
         below = "" if below == "." else below
         if not pattern:
             return below
@@ -224,9 +232,9 @@ class Workplace:
         BadRequest
           It is in Git's own folder, too long, or cannot be written in a record.
         """
-        _refuse_unwritable(path)
-        _refuse_gits_own(path, path)
-        _refuse_too_long(self.root, path, path)
+        refuse_unwritable(path)
+        refuse_gits_own(path, path)
+        refuse_too_long(self.root, path, path)
 
     def without_links(self, path: str) -> str:
         """A path below the root, relative to it, with the links on the way resolved."""
@@ -269,33 +277,10 @@ class Workplace:
                     f"{path} cannot be locked, so nothing was changed: {error.strerror}; put that "
                     "right and run `datalad finish` again"
                 ) from error
+            held.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            shutil.rmtree(self._scratch, ignore_errors=True)
             yield
 
 
 def _leads_out(relative: str) -> bool:
     return relative == ".." or relative.startswith("../")
-
-
-def _refuse_unwritable(path: str) -> None:
-    if not path or "\0" in path:
-        raise BadRequest("An empty path, or one with a NUL byte, names no file")
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise BadRequest(f"{path!r} is not valid UTF-8 and cannot be recorded") from None
-
-
-def _refuse_gits_own(path: str, given: str) -> None:
-    if is_gits_own(path):
-        raise BadRequest(
-            f"{given!r} lies in Git's own folder, or has a name that Git takes for its own on some "
-            "system and refuses; it cannot be an output, nothing was changed"
-        )
-
-
-def _refuse_too_long(root: Path, path: str, given: str) -> None:
-    # Whether the folders are there already or not: so nobody can just try.
-    longest = max(len(os.fsencode(name)) for name in path.split("/"))
-    whole = len(os.fsencode(root / path))
-    if longest > os.pathconf(root, "PC_NAME_MAX") or whole >= os.pathconf(root, "PC_PATH_MAX"):
-        raise BadRequest(f"{given!r} is too long for the name of a file; nothing was changed")

@@ -17,7 +17,7 @@ LADDER = (
     {"beneath", "claims", "collection", "facts", "process", "templates", "wording"},
     {"located", "placeholders", "record"},
     # rooms
-    {"commit", "returning", "schedulers", "staging", "store"},
+    {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "results", "workplace"},
     {"choosing", "good_tasks", "requests", "retrieving", "rounds", "submissions"},

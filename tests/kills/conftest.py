@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,8 +44,8 @@ def world(
     """A dataset that nobody has scheduled a job in, kept as the moment ``start``."""
     import datalad
 
-    world = World(tmp_path_factory.mktemp("world"), request.param)
-    with pytest.MonkeyPatch.context() as patch:
+    with _elsewhere() as alternative, pytest.MonkeyPatch.context() as patch:
+        world = World(tmp_path_factory.mktemp("world"), request.param, alternative)
         patch.setenv("DATALAD_HPC_LOCAL_SPOOL", str(world.live / "spool"))
         datalad.cfg.reload(force=True)
         _furnish(world, dataset_template)
@@ -53,10 +55,21 @@ def world(
     datalad.cfg.reload(force=True)
 
 
+@contextlib.contextmanager
+def _elsewhere() -> Iterator[Path]:
+    """A folder on another file system, from which a file cannot just be renamed."""
+    memory = Path("/dev/shm")
+    usable = os.access(memory, os.W_OK) and memory.stat().st_dev != Path("/tmp").stat().st_dev
+    with tempfile.TemporaryDirectory(dir=memory if usable else None) as folder:
+        path = Path(folder) / "alternative"
+        path.mkdir()
+        yield path
+
+
 def _furnish(world: World, template: Path) -> None:
     from datalad.api import Dataset
 
-    (world.live / "alternative").mkdir(parents=True)
+    world.live.mkdir()
     dataset = Dataset(shutil.copytree(template, world.root, symlinks=True))
     dataset.create("sub", result_renderer="disabled")
     _write(world, "change.sh", CHANGE)

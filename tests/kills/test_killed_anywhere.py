@@ -95,7 +95,7 @@ def ended(world: World) -> tuple[World, list[str]]:
     found += world.schedule(
         "sbatch --array=0-1 array.sh",
         outputs=["parts/"],
-        alt_dir=str(world.live / "alternative"),
+        alt_dir=str(world.alternative),
     ).value
     assert [result["status"] for result in found] == ["ok", "ok"]
     world.wait()

@@ -26,6 +26,8 @@ class World:
 
     top: Path
     scheduler: str
+    alternative: Path
+    """A directory for jobs, best on another file system."""
 
     @property
     def live(self) -> Path:
@@ -48,13 +50,15 @@ class World:
     def keep(self, moment: str) -> None:
         """Keep things as they are under a name."""
         self._wait_for_the_scheduler()
-        _copy(self.live, self.top / moment)
+        for place in (self.live, self.alternative):
+            _copy(place, self.top / moment / place.name)
 
     def set_back(self, moment: str) -> None:
         """Have things as they were."""
         self._wait_for_the_scheduler()
-        _remove(self.live)
-        _copy(self.top / moment, self.live)
+        for place in (self.live, self.alternative):
+            _remove(place)
+            _copy(self.top / moment / place.name, place)
 
     def _wait_for_the_scheduler(self) -> None:
         """Until the local scheduler's process has gone."""
