@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datalad_hpc import staging
 from datalad_hpc.commit import preparing
-from datalad_hpc.commit.head import checked_out
+from datalad_hpc.commit.head import ADJUSTED, checked_out
 from datalad_hpc.errors import (
     BadRequest,
     ContentMissing,
@@ -117,6 +117,13 @@ def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) 
 
 
 def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
+    ref, head = checked_out(workplace.root)
+    if ref.startswith(ADJUSTED):
+        raise BadRequest(
+            f"The dataset is on git-annex's adjusted branch {ref}, on which no job can be "
+            "finished; check out the branch that it was made from (`git checkout`), nothing was "
+            "submitted"
+        )
     return Job(
         key=0,
         token=plan.token,
@@ -130,7 +137,7 @@ def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         script=plan.batch.text,
         submit_line=plan.batch.argv,
         tasks=plan.tasks,
-        head=checked_out(workplace.root)[1],
+        head=head,
         worktree=workplace.worktree,
         commit="",
         ref="",

@@ -15,6 +15,9 @@ from datalad_hpc import process
 DETACHED = "HEAD"
 """Stands for the branch where none is checked out."""
 
+ADJUSTED = "refs/heads/adjusted/"
+"""Beginning of the branches that only git-annex can write; see git-annex-adjust(1)."""
+
 _SYMBOLIC = "ref: "
 _COMMIT = re.compile("[0-9a-f]{40}([0-9a-f]{24})?")
 _NO_FILES = "refs/heads/.invalid"

@@ -10,11 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from datalad_hpc import process
-from datalad_hpc.commit.head import checked_out, common_dir_of
+from datalad_hpc.commit.head import ADJUSTED, checked_out, common_dir_of
 from datalad_hpc.commit.settings import ASKED, Settings
 from datalad_hpc.errors import CommitFailed, GitFailed, ProcessFailed
-
-ADJUSTED = "refs/heads/adjusted/"
 
 _FOREIGN = (
     "GIT_DIR",

@@ -247,6 +247,9 @@ def test_an_adjusted_branch_is_refused_and_nothing_is_lost(lab: Lab) -> None:
     assert refused["status"] == "impossible"
     assert "adjusted branch refs/heads/adjusted/" in text_of(refused)
     assert lab.git("rev-parse", "HEAD") == head
+    another = lab.schedule("sbatch job.sh", outputs=["another"])
+    assert another["status"] == "impossible"
+    assert "adjusted branch refs/heads/adjusted/" in text_of(another)
     assert list(lab.listed()) == jobs
     lab.git("checkout", "-q", branch)
     assert [res["status"] for res in lab.finish()] == ["ok"] * 3
