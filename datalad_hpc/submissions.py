@@ -52,33 +52,37 @@ def _made_and_locked(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                return descriptor
+        if _is_still(descriptor, path):
+            return descriptor
         os.close(descriptor)
 
 
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Whether a path still is the file that was opened there."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    return False
+
+
 @contextlib.contextmanager
-def _nobody_at_work(path: Path) -> Iterator[bool]:
-    """Whether nobody is at work on a submission; then nobody begins to during the context."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        yield True
-        return
+def _taken_over(path: Path) -> Iterator[bool]:
+    """Whether nobody is at work on a submission; then nobody else is during the context.
+
+    The lock goes at its end, as nobody needs it any more.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         yield False
     else:
-        yield True
+        # Not if another process was faster, has done it all and removed the lock.
+        mine = _is_still(descriptor, path)
+        yield mine
+        if mine:
+            path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
-
-
-def _somebody_is_at_work(workplace: Workplace, token: str) -> bool:
-    with _nobody_at_work(_lock_path(workplace, token)) as free:
-        return not free
 
 
 def _remove_locks_left(workplace: Workplace, unsettled: Container[str]) -> None:
@@ -86,9 +90,8 @@ def _remove_locks_left(workplace: Workplace, unsettled: Container[str]) -> None:
     first, last = _LOCKS
     for path in workplace.local_state.glob(f"{first}*{last}"):
         if path.name[len(first) : -len(last)] not in unsettled:
-            with _nobody_at_work(path) as free:
-                if free:
-                    path.unlink(missing_ok=True)
+            with _taken_over(path):
+                pass
 
 
 def settle_submissions(
@@ -109,29 +112,40 @@ def settle_submissions(
     unsettled = store.unsettled_jobs()
     _remove_locks_left(workplace, [job.token for job in unsettled])
     for job in unsettled:
-        if _somebody_is_at_work(workplace, job.token):
-            continue
-        if job.state is JobState.RESERVED:
-            release(workplace, store, job, "interrupted before it was submitted")
-            continue
-        try:
-            found = scheduler_named(job.scheduler).find(job.token, job.created)
-        except SchedulerUnreachable as error:
-            lgr.warning(
-                "Job %s was interrupted while it was being submitted, and it cannot be told yet "
-                "whether the scheduler has it; its outputs stay reserved: %s. If you know that it "
-                "has not, give it up (`datalad finish --close-failed-jobs %s`)",
-                job.label,
-                str(error).rstrip("."),
-                job.label,
-            )
-            continue
-        if found is None:
-            release(workplace, store, job, "the scheduler never accepted it")
-        else:
-            lgr.info("Job %s had been submitted after all and is tracked again", found.job_id)
-            store.opened(job, found, log_claims(job, found))
-            _lock_path(workplace, job.token).unlink(missing_ok=True)
+        with _taken_over(_lock_path(workplace, job.token)) as free:
+            # Who was at work when we asked may have come to the end meanwhile, and let the lock go.
+            if free and store.state_of(job) is job.state:
+                _settle(workplace, store, scheduler_named, log_claims, job)
+
+
+def _settle(
+    workplace: Workplace,
+    store: Store,
+    scheduler_named: Callable[[str], Scheduler],
+    log_claims: Callable[[Job, Submission], tuple[Claim, ...]],
+    job: Job,
+) -> None:
+    """Find out what became of one submission, the lock of which is ours."""
+    if job.state is JobState.RESERVED:
+        release(workplace, store, job, "interrupted before it was submitted")
+        return
+    try:
+        found = scheduler_named(job.scheduler).find(job.token, job.created)
+    except SchedulerUnreachable as error:
+        lgr.warning(
+            "Job %s was interrupted while it was being submitted, and it cannot be told yet "
+            "whether the scheduler has it; its outputs stay reserved: %s. If you know that it "
+            "has not, give it up (`datalad finish --close-failed-jobs %s`)",
+            job.label,
+            str(error).rstrip("."),
+            job.label,
+        )
+        return
+    if found is None:
+        release(workplace, store, job, "the scheduler never accepted it")
+        return
+    lgr.info("Job %s had been submitted after all and is tracked again", found.job_id)
+    store.opened(job, found, log_claims(job, found))
 
 
 def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
@@ -143,4 +157,3 @@ def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
 
         restore(workplace.root, job.claims, job.token)
     store.move(job, JobState.REFUSED, note=note)
-    _lock_path(workplace, job.token).unlink(missing_ok=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from datalad_hpc import submissions
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.submissions import settle_submissions, submission_lock
+from tests.jobs import a_job
 
 
 @dataclass
@@ -23,16 +24,23 @@ class Place:
 
 @dataclass
 class Jobs:
-    """A store in which no job is being submitted."""
+    """A store, at the moment when it was asked and later."""
 
-    unsettled: list[Any] = field(default_factory=list)
+    unsettled: list[Job] = field(default_factory=list)
+    state: JobState = JobState.OPEN
 
-    def unsettled_jobs(self) -> list[Any]:
+    def unsettled_jobs(self) -> list[Job]:
         return self.unsettled
 
+    def state_of(self, _job: Job) -> JobState:
+        return self.state
 
-def settle(place: Place) -> None:
-    settle_submissions(place, Jobs(), None, None)  # type: ignore[arg-type]
+    def move(self, _job: Job, state: JobState, *, note: str) -> None:
+        self.state = state
+
+
+def settle(place: Place, jobs: Jobs | None = None) -> None:
+    settle_submissions(place, jobs or Jobs(), None, None)  # type: ignore[arg-type]
 
 
 def test_a_lock_that_nobody_holds_is_removed(tmp_path: Path) -> None:
@@ -47,6 +55,31 @@ def test_a_lock_that_is_held_stays(tmp_path: Path) -> None:
         settle(Place(tmp_path))
         assert [path.name for path in tmp_path.iterdir()] == ["submission-mine.lock"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("state", [JobState.OPEN, JobState.SUBMITTING])
+def test_a_job_that_was_submitted_since_the_store_was_asked_is_left_alone(
+    tmp_path: Path, state: JobState
+) -> None:
+    """Its process has let the lock go by now, which does not mean that it had died."""
+    jobs = Jobs([a_reserved_job()], state)
+    settle(Place(tmp_path), jobs)
+    assert jobs.state is state
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_whose_process_died_is_released(tmp_path: Path) -> None:
+    (tmp_path / "submission-mine.lock").touch()
+    jobs = Jobs([a_reserved_job()], JobState.RESERVED)
+    settle(Place(tmp_path), jobs)
+    assert jobs.state is JobState.REFUSED
+    assert list(tmp_path.iterdir()) == []
+
+
+def a_reserved_job() -> Job:
+    """Prepared outside of the dataset, so that nothing is to be put back."""
+    job = replace(a_job(1), token="mine", state=JobState.RESERVED)
+    return replace(job, request=replace(job.request, alternative="/elsewhere"))
 
 
 def test_a_lock_that_was_removed_before_it_was_held_is_made_again(

@@ -165,6 +165,12 @@ class Store:
         states = [JobState.RESERVED.value, JobState.SUBMITTING.value]
         return self._jobs(and_(jobs.c.scope == self._scope, jobs.c.state.in_(states)))
 
+    def state_of(self, job: Job) -> JobState:
+        """Where a job stands now."""
+        query = select(jobs.c.state).where(jobs.c.key == job.key)
+        with self._reading() as connection:
+            return JobState(connection.execute(query).scalar_one())
+
     def jobs_named(self, names: Sequence[str]) -> list[Job]:
         """All jobs ever kept under these ids or stand-in labels, oldest first."""
         stand_in = literal("submission-").concat(func.substr(jobs.c.token, 1, 8))
