@@ -364,14 +364,14 @@ def test_a_second_call_completes_an_interrupted_one(
 ) -> None:
     for name in "abc":
         write(alternative / "out" / name)
-    move = returning._move
+    move = returning.move
 
     def interrupted(name: str, *places: Any) -> None:
         if name == "b":
             raise KeyboardInterrupt
         move(name, *places)
 
-    monkeypatch.setattr(returning, "_move", interrupted)
+    monkeypatch.setattr(returning, "move", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bring_back(root, alternative, claims("out/"), scratch)
     assert files_below(root) == ["out/a"]
