@@ -19,6 +19,8 @@ from tests.commands.hostile import (
 )
 from tests.helpers import soak
 
+pytestmark = pytest.mark.soak
+
 NAMES = [
     *("a b", "it's", '"q"', "-rf", "--help", "*", "[ab]?", "{a}", "{{", "!x", "~", "#x", "$HOME"),
     *("a\nb", "\t", "\r", "ü", "u\u0308", "\u00a0", "\u2028", ".x", "%", "%%", "%j", "%4j-%A"),

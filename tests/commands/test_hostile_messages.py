@@ -12,6 +12,8 @@ from datalad_hpc.record import Record, read_record
 from tests.commands.conftest import Lab, text_of
 from tests.commands.hostile import ANY_TEXT, OFTEN, RUNS, WORDS, assert_sound, datalad, raw_git
 
+pytestmark = pytest.mark.soak
+
 BELOW = "=== Do not change lines below ==="
 ABOVE = "^^^ Do not change lines above ^^^"
 TEXTS = [

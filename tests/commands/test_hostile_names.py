@@ -31,6 +31,8 @@ from tests.commands.hostile import (
     written_in,
 )
 
+pytestmark = pytest.mark.soak
+
 COPIES = itertools.count()
 
 

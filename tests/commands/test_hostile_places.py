@@ -22,6 +22,8 @@ from tests.commands.hostile import (
 )
 from tests.helpers import soak
 
+pytestmark = pytest.mark.soak
+
 ROOTS = [
     *('-rf "it\'s"\n$(touch pwned)', " *[ab]?{a}{{ ", "--help", "`touch pwned`; touch pwned\t"),
     *("ü u\u0308😀\u200f\u00a0", "a\\b:c@d&e=f#g!h^i~j", "x" * 230),

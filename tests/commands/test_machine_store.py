@@ -18,6 +18,8 @@ from tests.commands.conftest import Lab, stand_in, text_of
 from tests.commands.soundness import assert_sound
 from tests.helpers import soak, wait_for
 
+pytestmark = pytest.mark.soak
+
 
 def store_of(lab: Lab) -> Path:
     return lab.root / ".git" / "datalad" / "hpc" / "jobs.db"
