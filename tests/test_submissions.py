@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import secrets
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from datalad.api import Dataset
 
 from datalad_hpc import submissions
-from datalad_hpc.job import Job, JobState
+from datalad_hpc.claims import claim_for
+from datalad_hpc.job import Job, JobState, Request, Submission
+from datalad_hpc.store import open_store, rows
 from datalad_hpc.submissions import settle_submissions, submission_lock
+from datalad_hpc.workplace import Workplace
 from tests.jobs import a_job
 
 
@@ -99,3 +107,51 @@ def test_a_lock_that_was_removed_before_it_was_held_is_made_again(
     with submission_lock(Place(tmp_path), "mine") as descriptor:  # type: ignore[arg-type]
         assert os.path.samestat(os.fstat(descriptor), path.stat())
     assert len(tries) == 2
+
+
+def unsettled(output: str, state: JobState) -> Job:
+    """A job that is being submitted."""
+    return Job(
+        key=0,
+        token=secrets.token_hex(8),
+        state=state,
+        scheduler="slurm",
+        cluster="",
+        job_id="",
+        created=rows.now(),
+        submitted=None,
+        request=Request("sbatch job.sh", "", (), (output,)),
+        script="",
+        submit_line=(),
+        tasks=None,
+        head="",
+        commit="",
+        ref="",
+        claims=(claim_for(output),),
+    )
+
+
+@pytest.mark.parametrize("state", [JobState.RESERVED, JobState.SUBMITTING])
+def test_a_job_that_was_submitted_while_another_was_looked_for_stays(
+    dataset: Dataset, state: JobState
+) -> None:
+    """Its process was at work when the list was made, and at the end when it came to its turn."""
+    workplace = Workplace.of(dataset, "test")
+    asked = []
+    with open_store(workplace.store_url) as store, contextlib.ExitStack() as at_work:
+        lost = store.reserve(unsettled("a", JobState.SUBMITTING))
+        busy = store.reserve(unsettled("b", state))
+        at_work.enter_context(submission_lock(workplace, busy.token))
+
+        class Slow:
+            def find(self, token: str, _since: datetime) -> Submission | None:
+                asked.append(token)
+                if token == lost.token:
+                    store.opened(busy, Submission("7"), ())
+                    at_work.close()
+                return None
+
+        named: Any = {"slurm": Slow()}
+        settle_submissions(workplace, store, named.get, lambda *_: ())
+        assert asked == [lost.token]
+        assert [(job.job_id, job.state) for job in store.open_jobs()] == [("7", JobState.OPEN)]
