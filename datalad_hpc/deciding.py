@@ -81,8 +81,11 @@ def _decide_ended(
     left:
       What its commit is not to hold, if it is to be committed for its good tasks.
     """
+    failed = answer.phase is Phase.FAILED and left is None
     try:
-        _fetch(finish, job)
+        # What a failed job has left elsewhere must not replace what is here, unless it is wanted.
+        if not failed or finish.wishes.commit_failed:
+            _fetch(finish, job)
         listing = locator.listing(job.claims)
     except (HpcError, OSError) as error:
         text = f"Job {job.label} stays open: {error}"
@@ -91,7 +94,7 @@ def _decide_ended(
         # Who was to make an output of the whole job cannot be told.
         of_tasks = [claim for claim in listing.empty if claim.task is not None]
         problem = _missing(finish, f"The good tasks of job {job.label}", of_tasks)
-    elif answer.phase is Phase.FAILED:
+    elif failed:
         problem = _failure(job, answer)
     else:
         problem = _missing(finish, f"Job {job.label}", listing.empty)
@@ -99,7 +102,6 @@ def _decide_ended(
         return Ready(job, listing, locator, left or LeftOut())
     if finish.wishes.close_failed and left is None:
         return _close(finish, job, answer, problem)
-    failed = answer.phase is Phase.FAILED and left is None
     status = "impossible" if failed else "error"
     return job_result(ACTION, finish.root, status, f"{problem}; {WAY_OUT}", job, answer)
 
@@ -180,5 +182,7 @@ def _close(finish: Round, job: Job, answer: JobStatus | None, problem: str) -> R
     tasks = answer.tasks if answer else ()
     finish.store.closed(job, tasks, problem)
     left = f"; it had changed these, which were left so: {', '.join(changed)}" if changed else ""
+    if job.request.alternative and not (answer and answer.phase is Phase.COMPLETED):
+        left = f"; what it left stays in {job.request.alternative}"
     text = f"{problem}; closed without a commit{left}"
     return job_result(ACTION, finish.root, "ok", text, job, answer)

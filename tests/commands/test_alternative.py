@@ -56,6 +56,30 @@ def test_nothing_comes_back_while_the_job_runs(lab: Lab, alternative: Path) -> N
     assert (lab.root / "out.txt").read_text() == "whole\n"
 
 
+@pytest.mark.parametrize("wish", ["close_failed_jobs", "commit_failed_jobs"])
+def test_what_a_failed_job_left_comes_back_only_if_it_is_wanted(
+    local_lab: Lab, alternative: Path, wish: str
+) -> None:
+    lab = local_lab
+    lab.write("out.txt", "old\n")
+    lab.script("echo half > out.txt; exit 1")
+    job = lab.schedule("sbatch job.sh", outputs=["out.txt"], alt_dir=str(alternative))
+    lab.wait()
+    (told,) = lab.finish()
+    assert told["status"] == "impossible"
+    assert (lab.root / "out.txt").read_text() == "old\n"
+    (done,) = lab.finish(**{wish: True})
+    assert done["status"] == "ok", text_of(done)
+    assert lab.changes() == ""
+    if wish == "commit_failed_jobs":
+        assert (lab.root / "out.txt").read_text() == "half\n"
+        assert f"slurm-{job['slurm_job_id']}.out" in lab.committed()
+    else:
+        assert (lab.root / "out.txt").is_symlink()
+        assert (alternative / "out.txt").read_text() == "half\n"
+        assert f"what it left stays in {alternative}" in text_of(done)
+
+
 def test_reschedule_takes_its_own_alternative(local_lab: Lab, alternative: Path) -> None:
     lab = local_lab
     lab.script("pwd > where.txt")
