@@ -230,12 +230,23 @@ class Checkout:
         for path, entry in entries.items():
             if entry and path not in tracked:
                 _remove(self.repository.path, path)
-        stdin = b"".join(os.fsencode(path) + b"\0" for path in tracked)
         if tracked:
-            self.repository.git("checkout-index", "-f", "-u", "-z", "--stdin", stdin=stdin)
+            self._check_out(tracked)
         if any(self.tree.is_pointer(self.tree.entry(path)) for path in tracked):
             # Git has written pointers, which git-annex fills as after every checkout.
             self.repository.git("annex", "smudge", "--update")
+
+    def _check_out(self, paths: Iterable[str]) -> None:
+        """Have files as the index has them, which keeps their new times and sizes.
+
+        Git's own lock would be left behind, and be in the way of the user, were it killed here.
+        """
+        stdin = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        with index_lock(self.repository):
+            ready = self.scratch.next_index({}, whole=False)
+            asked = ("checkout-index", "-f", "-u", "-z", "--stdin")
+            self.repository.git(*asked, stdin=stdin, index=ready)
+            replace_index(self.repository, ready)
 
     def clear(self) -> None:
         """Remove what a process left that was killed; for callers that hold the save lock."""

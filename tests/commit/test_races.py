@@ -105,7 +105,10 @@ def test_staging_in_between(root: Path, layout: Layout) -> None:
     assert changed(root, "HEAD" if layout is Layout.LINEAR else "job-101") == ["out"]
 
 
-def test_index_is_waited_for(root: Path) -> None:
+@pytest.mark.parametrize("layout", [Layout.LINEAR, Layout.BRANCHES])
+def test_index_is_waited_for(root: Path, layout: Layout) -> None:
+    commit(root, {"out": "old"})
+    (root / "out").unlink()
     write(root, {"out": "x"})
     lock = root / ".git/index.lock"
 
@@ -113,8 +116,9 @@ def test_index_is_waited_for(root: Path) -> None:
         lock.touch()
         threading.Timer(0.3, lock.unlink).start()
 
-    one(record(root, work(1, "out"), before_move=_once(hold)))
+    one(record(root, work(1, "out"), layout=layout, before_move=_once(hold)))
     assert status(root) == ""
+    assert (root / "out").read_text() == ("x" if layout is Layout.LINEAR else "old")
 
 
 def test_index_that_stays_locked_stops_everything_before_the_move(
