@@ -8,11 +8,9 @@ dataset's root; the root itself is the empty path, spelled ``.`` for people.
 from __future__ import annotations
 
 import sys
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
 
 from datalad_hpc.globs import (
     Names,
@@ -27,6 +25,7 @@ from datalad_hpc.globs import (
     patterns_meet,
 )
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole
+from datalad_hpc.nearness import Near, ends_of
 
 _LAST = chr(sys.maxunicode)
 _FIRST_SURROGATE = 0xD800
@@ -163,6 +162,19 @@ class CoveredFiles:
         return any(covers(pattern, names) for pattern in near)
 
 
+def _depth(pattern: Pattern) -> int:
+    """How many names a pattern stands for; 0 if any number."""
+    return 0 if any(part.is_deep for part in pattern) else len(pattern)
+
+
+def _last_name(pattern: Pattern) -> tuple[str, str]:
+    """What the last name of what a pattern stands for begins and ends with, the end reversed."""
+    last = pattern[-1] if pattern else None
+    if last is None or last.is_deep:
+        return "", ""
+    return ends_of(last.text) if last.is_glob else (last.text, last.text[::-1])
+
+
 class ClaimedPaths:
     """Claims that are held, kept as a tree so that asking is cheap however many there are."""
 
@@ -171,14 +183,16 @@ class ClaimedPaths:
         self._held: dict[Names, str] = {}
         self._at_or_below: dict[Names, str] = {}
         self._children: dict[Names, set[str]] = defaultdict(set)
-        self._globs: dict[str, list[tuple[Pattern, str]]] = defaultdict(list)
+        self._named: dict[Names, Near[str]] = {}
+        self._globs: dict[int, Near[tuple[Pattern, str]]] = defaultdict(Near)
         for claim, holder in held:
             self._add(claim, holder)
-        self._stems = sorted(self._globs)
 
     def _add(self, claim: Claim, holder: str) -> None:
         if claim.kind is ClaimKind.GLOB:
-            self._globs[stem_of(claim)] += [(pattern, holder) for pattern in _readings(claim)]
+            for pattern in _readings(claim):
+                of_depth = self._globs[_depth(pattern)]
+                of_depth.add((stem_of(claim), *_last_name(pattern)), (pattern, holder))
             return
         names = names_of(claim.path)
         self._held[names] = holder
@@ -189,24 +203,22 @@ class ClaimedPaths:
 
     def holder(self, claim: Claim) -> str | None:
         """The label of a job that holds something in the way of ``claim``, if any."""
-        near = list(self._globs_near(stem_of(claim)))
+        stem = stem_of(claim)
         for pattern in _readings(claim):
             found = self._holder_in_tree(pattern)
             if found is not None:
                 return found
-            for glob, holder in near:
+            for glob, holder in self._globs_near(stem, pattern):
                 if patterns_meet(glob, pattern):
                     return holder
         return None
 
-    def _globs_near(self, stem: str) -> Iterator[tuple[Pattern, str]]:
-        """Globs whose stem begins with this one, or that this one begins with."""
-        for length in range(len(stem)):
-            yield from self._globs.get(stem[:length], ())
-        for other in islice(self._stems, bisect_left(self._stems, stem), None):
-            if not other.startswith(stem):
-                return
-            yield from self._globs[other]
+    def _globs_near(self, stem: str, pattern: Pattern) -> Iterator[tuple[Pattern, str]]:
+        """Globs that could meet a pattern; those of the same depth end as it does."""
+        depth = _depth(pattern)
+        for other, globs in self._globs.items():
+            same = depth == other != 0
+            yield from globs.near((stem, *_last_name(pattern)) if same else (stem,))
 
     def _holder_in_tree(self, pattern: Pattern) -> str | None:
         """Walk down the tree as far as the pattern leads; only its own folders are looked at."""
@@ -232,9 +244,17 @@ class ClaimedPaths:
             return
         if part.is_deep:
             yield at, position + 1
-        for name in self._children.get(at, ()):
+        for name in self._names_near(at, part.text):
             if part_matches(part.text, name):
                 yield (*at, name), position + (not part.is_deep)
+
+    def _names_near(self, at: Names, glob: str) -> Iterable[str]:
+        """Names in a folder that could match a part of a pattern."""
+        if at not in self._named:
+            named = self._named[at] = Near()
+            for name in self._children.get(at, ()):
+                named.add((name, name[::-1]), name)
+        return self._named[at].near(ends_of(glob))
 
 
 def _readings(claim: Claim) -> Iterator[Pattern]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -369,6 +370,24 @@ def test_a_glob_is_split_before_its_first_magic_part(path: str, literal: str, re
 @given(st.lists(claim_strategy() | ANY_CLAIM, max_size=4), st.sampled_from(ALL_PATHS))
 def test_files_of_many_claims_are_those_of_each(many: list[Claim], path: str) -> None:
     assert (path in CoveredFiles(many)) == any(matches(claim, path) for claim in many)
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted"),
+    [
+        ("out/*_{}.csv", "out/*_{}.log"),
+        ("o*/{}-*.dat", "*/{}-*.txt"),
+        ("o*/{}.txt", "out/{}.dat"),
+        ("out/{}.txt", "o*/{}-*.dat"),
+    ],
+)
+def test_thousands_of_globs_are_not_compared_with_each_of_thousands(held: str, wanted: str) -> None:
+    """While they are compared nobody else can use the store; each with each took many minutes."""
+    paths = ClaimedPaths((claim_for(held.format(task)), "job") for task in range(3000))
+    start = time.process_time()
+    assert not any(paths.holder(claim_for(wanted.format(task))) for task in range(3000))
+    assert time.process_time() - start < 10
+    assert paths.holder(claim_for(held.format(17))) == "job"
 
 
 @settings(max_examples=300, deadline=None)

@@ -14,8 +14,9 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"errors", "globs", "interruption", "job"},
-    {"beneath", "claims", "collection", "facts", "process", "templates", "wording"},
-    {"located", "placeholders", "record"},
+    {"beneath", "collection", "nearness", "process", "templates", "wording"},
+    {"claims"},
+    {"facts", "located", "placeholders", "record"},
     # rooms
     {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
