@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -84,21 +85,23 @@ def chosen(workplace: Workplace, selection: Selection) -> Sequence[Choice]:
     found = [_readable(each) for each in records(repository, selection.revision, selection.since)]
     if not found:
         raise BadRequest(
-            f"No record of a job in {_range_text(selection)}; `git log --grep 'DATALAD SLURM RUN'` "
-            "shows the commits that have one"
+            f"no record of a job in {_range_text(selection)}; name a commit that has one (`git log "
+            "--grep 'DATALAD SLURM RUN'` shows them)"
         )
     choices = _failed_tasks(found) if selection.failed_tasks else _jobs(found, selection)
     if choices:
         return choices
     if selection.failed_tasks:
         raise BadRequest(
-            f"No record in {_range_text(selection)} tells of failed tasks that were not run again "
-            "since (a plain job has no tasks, and datalad-slurm does not record them); "
-            "--with-failed-jobs runs jobs again that failed"
+            f"no record in {_range_text(selection)} tells of failed tasks that were not run again "
+            "since (a plain job has no tasks, and datalad-slurm does not record them); name "
+            f"another commit, or run failed jobs whole "
+            f"(`{_command(selection, '--with-failed-jobs')}`)"
         )
     raise BadRequest(
-        f"All jobs recorded in {_range_text(selection)} had failed; --with-failed-jobs runs "
-        "such jobs again, --failed-tasks the failed tasks of arrays alone"
+        f"all jobs recorded in {_range_text(selection)} had failed; run them again "
+        f"(`{_command(selection, '--with-failed-jobs')}`), or the failed tasks of arrays alone "
+        f"(`{_command(selection, '--failed-tasks')}`)"
     )
 
 
@@ -148,6 +151,13 @@ def _pieces(commit: RecordedCommit, tasks: Collection[int]) -> list[Choice]:
         pieces.append(Choice(commit, array_indices(",".join(ranges[:number]))))
         ranges = ranges[number:]
     return pieces
+
+
+def _command(selection: Selection, option: str) -> str:
+    """How to run the same records again in another way."""
+    since = [] if selection.since is None else [f"--since={selection.since}"]
+    revision = [selection.revision] if selection.revision else []
+    return shlex.join(["datalad", "reschedule", option, *since, *revision])
 
 
 def _range_text(selection: Selection) -> str:

@@ -154,12 +154,13 @@ def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus])
         with opened(scratch) as source, opened(finish.root, folder, make=True) as target:
             move(name, source, target, scratch)
     except LinkInTheWay as error:
-        return f"{error} and is not followed; put the folder right and finish again"
+        return f"{error} and is not followed; put that right and run `datalad finish` again"
     except OSError as error:
         with contextlib.suppress(OSError):
             half.unlink(missing_ok=True)
         return (
-            f"{facts_path_of(job)} cannot be written: {error.strerror}; make way and finish again"
+            f"{facts_path_of(job)} cannot be written: {error.strerror}; put that right and run "
+            "`datalad finish` again"
         )
     path = finish.root / folder / name
     ready.listing.enter(ready.locator.place(facts_path_of(job)), os.lstat(path))
@@ -219,11 +220,10 @@ def _outcome_result(finish: Round, ready: Ready, status: JobStatus, outcome: Rec
     if outcome.problem:
         text = f"Job {job.label} stays open: {outcome.problem}"
         return job_result(ACTION, finish.root, "error", text, job, status)
-    notes = "".join(f"; {note}" for note in (*outcome.notes, *_about_tasks(finish, ready, status)))
-    text = (
-        f"Job {job.label}: {state_word(status)}, committed as {outcome.commit[:10]} "
-        f"({len(outcome.files)} files){notes}"
-    )
+    said = (*outcome.notes, *_about_tasks(finish, ready, status, outcome.commit[:10]))
+    number = f"{len(outcome.files)} file{'s' * (len(outcome.files) != 1)}"
+    text = f"Job {job.label}: {state_word(status)}, committed as {outcome.commit[:10]} ({number})"
+    text += "".join(f"; {note}" for note in said)
     return job_result(
         ACTION,
         finish.root,
@@ -236,10 +236,10 @@ def _outcome_result(finish: Round, ready: Ready, status: JobStatus, outcome: Rec
     )
 
 
-def _about_tasks(finish: Round, ready: Ready, status: JobStatus) -> Iterator[str]:
+def _about_tasks(finish: Round, ready: Ready, status: JobStatus, commit: str) -> Iterator[str]:
     """What else there is to say where some tasks of an array had failed."""
     if not is_partly_failed(ready.job, status):
         return
     if finish.wishes.commit_good and not ready.job.request.task_outputs:
-        yield "no output has {task} in it, so nobody can tell whose they are and it holds all"
-    yield "`datalad reschedule --failed-tasks` runs the failed tasks again"
+        yield "no output has {task} in its name, so that it holds those of the failed tasks too"
+    yield f"`datalad reschedule --failed-tasks {commit}` runs the failed tasks again"

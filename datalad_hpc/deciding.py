@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +21,6 @@ from datalad_hpc.rounds import ACTION, Round
 from datalad_hpc.wording import some_of
 
 lgr = logging.getLogger("datalad.hpc.deciding")
-
-WAY_OUT = "close it with --close-failed-jobs, or commit what it left with --commit-failed-jobs"
-GOOD_TASKS_OUT = "commit its good tasks with --commit-good-tasks, "
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
         return _decide_ended(finish, good, answer, locator, left)
     if partly and not finish.wishes.close_failed:
         # Outputs in an alternative directory stay there: it is open which of them are wanted.
-        text = f"{_failure(job, answer)}; {GOOD_TASKS_OUT}{WAY_OUT}"
+        text = f"{_failure(job, answer)}; {_ways_out(job, with_good_tasks=True)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer)
     return _decide_ended(finish, job, answer, locator)
 
@@ -103,7 +101,7 @@ def _decide_ended(
     if finish.wishes.close_failed and left is None:
         return _close(finish, job, answer, problem)
     status = "impossible" if failed else "error"
-    return job_result(ACTION, finish.root, status, f"{problem}; {WAY_OUT}", job, answer)
+    return job_result(ACTION, finish.root, status, f"{problem}; {_ways_out(job)}", job, answer)
 
 
 def _elsewhere(finish: Round, job: Job) -> Result:
@@ -113,7 +111,13 @@ def _elsewhere(finish: Round, job: Job) -> Result:
         finish.store.closed(job, (), "its worktree was removed")
         text = f"Job {job.label} was closed without a commit: its worktree was removed"
         return job_result(ACTION, finish.root, "ok", text, job)
-    text = f"Job {job.label} belongs to the worktree {root}; finish it there"
+    text = f"Job {job.label} belongs to the worktree {root}"
+    if root.exists():
+        text += f"; finish it there (`datalad finish -d {shlex.quote(str(root))} {job.label}`)"
+    else:
+        text += (
+            f", which was removed; give it up (`datalad finish --close-failed-jobs {job.label}`)"
+        )
     return job_result(ACTION, finish.root, "impossible", text, job)
 
 
@@ -135,7 +139,7 @@ def _given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
 def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
     named = job.label in finish.wishes.job_ids
     if job.state is not JobState.OPEN and finish.wishes.close_failed and named:
-        return _close(finish, job, None, f"{job.label} was given up by name")
+        return _close(finish, job, None, f"Job {job.label} was given up by name")
     live = job.state is JobState.OPEN and not is_forgotten(job, answers)
     text = unknown_text(job, answers)
     return job_result(ACTION, finish.root, "impossible", text, job, answers.of(job), live=live)
@@ -162,6 +166,15 @@ def _fetch(finish: Round, job: Job) -> None:
         bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
 
 
+def _ways_out(job: Job, *, with_good_tasks: bool = False) -> str:
+    """The commands that decide about a job which has failed, as they are typed."""
+    good = f"commit its good tasks (`datalad finish --commit-good-tasks {job.label}`), "
+    return (
+        f"it stays open: {good * with_good_tasks}give it up (`datalad finish --close-failed-jobs "
+        f"{job.label}`), or commit what it left (`datalad finish --commit-failed-jobs {job.label}`)"
+    )
+
+
 def _failure(job: Job, answer: JobStatus) -> str:
     return f"Job {job.label} did not succeed: {explain(answer)}"
 
@@ -181,7 +194,7 @@ def _close(finish: Round, job: Job, answer: JobStatus | None, problem: str) -> R
     changed = [] if job.request.alternative else restore(finish.root, job.claims, job.token)
     tasks = answer.tasks if answer else ()
     finish.store.closed(job, tasks, problem)
-    left = f"; it had changed these, which were left so: {', '.join(changed)}" if changed else ""
+    left = f"; it had changed these, which were left so: {some_of(changed)}" if changed else ""
     if job.request.alternative and not (answer and answer.phase is Phase.COMPLETED):
         left = f"; what it left stays in {job.request.alternative}"
     text = f"{problem}; closed without a commit{left}"

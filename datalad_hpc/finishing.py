@@ -10,7 +10,7 @@ from datalad_hpc.commit.upkeep import let_git_clean_up
 from datalad_hpc.completing import commit_jobs, complete_interrupted
 from datalad_hpc.deciding import Ready, decide
 from datalad_hpc.errors import BadRequest
-from datalad_hpc.job import Job
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.located import Locator
 from datalad_hpc.polling import Answers, ask, expect, unknown_text
 from datalad_hpc.progress import showing
@@ -88,13 +88,16 @@ def _look_after(this: Round) -> Iterator[Result]:
 
 def _check(this: Round) -> None:
     if this.wishes.outputs and len(this.wishes.job_ids) != 1:
-        raise BadRequest("More outputs (-o) belong to one job: name exactly one job id with them")
+        raise BadRequest(
+            "more outputs (-o) belong to one job; name exactly one job id with them "
+            "(`datalad finish ID -o PATH`)"
+        )
     repository = Repository.find(this.root)
     if repository.is_adjusted:
         raise BadRequest(
-            f"The dataset is on git-annex's adjusted branch {repository.ref}, which only git-annex "
-            "can write; nothing was committed, check out the branch that it was made from "
-            "(`git checkout`) and finish again"
+            f"the dataset is on git-annex's adjusted branch {repository.ref}, which only git-annex "
+            "can write; check out the branch that it was made from (`git checkout`) and run "
+            "`datalad finish` again"
         )
 
 
@@ -121,7 +124,9 @@ def _selected_by_name(this: Round, names: Sequence[str]) -> tuple[list[Job], lis
 
 
 def _over(this: Round, job: Job) -> Result:
-    what = f"committed as {job.commit[:10]}" if job.commit else f"{job.state.value} ({job.note})"
+    given_up = job.state is JobState.CLOSED
+    what = f"{'closed without a commit' if given_up else 'never submitted'} ({job.note})"
+    what = f"committed as {job.commit[:10]}" if job.commit else what
     text = f"Job {job.label} is over already: {what}"
     return job_result(ACTION, this.root, "notneeded", text, job, commit=job.commit)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from datalad_hpc.commit.restoring import restore
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Claim, Job, JobStatus, Phase
-from datalad_hpc.wording import ranges, some_of
+from datalad_hpc.wording import some_of, some_tasks
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ def put_back(root: Path, job: Job, left: LeftOut) -> str:
     """
     if not left.tasks:
         return ""
-    tasks = some_of(ranges(left.tasks).split(","))
-    text = f"the outputs of task{'s' * (len(left.tasks) > 1)} {tasks} are not in it"
+    text = f"the outputs of {some_tasks(left.tasks)} are not in it"
     if job.request.alternative:
         return f"{text} and stay in {job.request.alternative}"
     try:

@@ -57,7 +57,7 @@ def _commit(repository: Repository, revision: str) -> str:
     asked = ("rev-parse", "-q", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     commit = repository.asks(*asked).text.strip()
     if not commit:
-        raise BadRequest(f"There is no commit {revision!r} in {repository.path}")
+        raise BadRequest(f"there is no commit {revision!r} in {repository.path}")
     return commit
 
 

@@ -67,7 +67,10 @@ class _Watch:
         self.came = number
         if not self.waits:
             raise Interruption(number)
-        lgr.warning("This moment must not be cut short; the command stops as soon as it is over")
+        lgr.warning(
+            "This moment must not be cut short; the command stops as soon as it is over "
+            "(Ctrl-C again ends it at once)"
+        )
 
     @staticmethod
     def _again(number: int) -> None:

@@ -42,9 +42,9 @@ def refuse_other_tasks(request: Request, batch: BatchCommand) -> None:
     """
     if tasks_of(batch) != request.only_tasks:
         raise BadRequest(
-            f"The command cannot be limited to the tasks {format_indices(request.only_tasks)} by "
-            f"an --array behind its options: {request.command}; nothing was submitted, schedule "
-            "these tasks with a command of your own"
+            f"the command cannot be limited to the tasks {format_indices(request.only_tasks)} by "
+            f"an --array behind its options: {request.command}; schedule these tasks with a "
+            "command of your own"
         )
 
 

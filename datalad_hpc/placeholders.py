@@ -43,7 +43,7 @@ def one_line(command: str | Sequence[str]) -> str:
     BadRequest
       No record can hold it, since it is not UTF-8 or has a NUL byte.
     """
-    return recordable("The command", _line(command).strip())
+    return recordable("the command", _line(command).strip())
 
 
 def recordable(what: str, text: str) -> str:
@@ -57,13 +57,11 @@ def recordable(what: str, text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadRequest(
-            f"{what} is not valid UTF-8 and cannot be recorded: {text!r}; nothing was changed"
-        ) from None
+        raise BadRequest(f"{what} is not valid UTF-8 and cannot be recorded: {text!r}") from None
     if "\0" in text:
         raise BadRequest(
             f"{what} has a NUL byte, which neither an argument nor a commit message can have: "
-            f"{text!r}; nothing was changed"
+            f"{text!r}"
         )
     return text
 
@@ -85,12 +83,12 @@ def split_words(line: str) -> list[str]:
     """
     words = _WORD.findall(line)
     if "".join(words) != _BLANKS.sub(lambda found: found[1] or "", line):
-        raise BadRequest(f"The command has a quote that is not closed: {line}")
+        raise BadRequest(f"the command has a quote that is not closed: {line}")
     for word in words:
         found = _SHELL.search(_unquoted_part(word))
         if found:
             raise BadRequest(
-                f"The command is not run through a shell, so {found[0]!r} has no meaning in it; "
+                f"the command is not run through a shell, so {found[0]!r} has no meaning in it; "
                 f"quote it, or put it into the script: {line}"
             )
     return words
@@ -143,7 +141,7 @@ def _fill_shell_text(text: str, values: Mapping[str, Any]) -> str:
 def _refuse_nested(text: str) -> None:
     if _SUBSTITUTION.search(text) and "{" in text.replace("{{", ""):
         raise BadRequest(
-            "A placeholder in a command substitution within double quotes cannot be quoted safely; "
+            "a placeholder in a command substitution within double quotes cannot be quoted safely; "
             f'leave the double quotes out, or put it into a script: "{text}"'
         )
 
@@ -187,7 +185,7 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
             raise BadRequest(
                 f"{text!r} has {{task}}, which is not known at submission: it stands for the "
                 "index of an array's task in outputs (-o) only; in the batch script use "
-                "$SLURM_ARRAY_TASK_ID, nothing was submitted"
+                "$SLURM_ARRAY_TASK_ID"
             ) from None
         known = ", ".join(f"{{{name}}}" for name in sorted(values))
         raise BadRequest(

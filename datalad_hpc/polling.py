@@ -12,7 +12,7 @@ from datalad_hpc.collection import paused
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
 from datalad_hpc.schedulers.base import Scheduler
-from datalad_hpc.wording import ranges
+from datalad_hpc.wording import some_tasks
 
 FORGOTTEN_AFTER = 600.0
 """Seconds after its submission when a job that is not known is not merely late."""
@@ -151,8 +151,8 @@ def unknown_text(job: Job, answers: Answers) -> str:
     """Why nothing is known of a job, or of tasks of it, and what that means."""
     if job.state is not JobState.OPEN:
         return (
-            f"{job.label} is being submitted, or was interrupted then; its outputs stay reserved "
-            "until the scheduler can tell"
+            f"Job {job.label} is being submitted, or it cannot be told yet whether "
+            f"{job.scheduler} has it; its outputs stay reserved, try again later"
         )
     if not _was_answered(job, answers):
         return (
@@ -175,5 +175,4 @@ def _unknown_part(job: Job, answers: Answers) -> str:
     answer = answers.of(job)
     untold = [task.index for task in answer.tasks if is_untold(task)] if answer else []
     indices = [index for index in untold if index is not None]
-    tasks = f"task{'s' if len(indices) > 1 else ''} {ranges(indices)} of " if indices else ""
-    return f"{tasks}job {job.label}"
+    return f"{some_tasks(indices)} of job {job.label}" if indices else f"job {job.label}"

@@ -93,7 +93,9 @@ def check(argv: Sequence[str], **options: object) -> Ended:
     """Like :func:`run`, but an exit code other than 0 raises ProcessFailed."""
     ended = run(argv, **options)  # type: ignore[arg-type]
     if ended.code:
-        raise ProcessFailed(f"{' '.join(argv[:4])} … failed ({ended.code}): {ended.complaint}")
+        raise ProcessFailed(
+            f"{' '.join(argv[:4])} … failed (exit code {ended.code}): {ended.complaint}"
+        )
     return ended
 
 

@@ -63,17 +63,17 @@ def make_request(
       It has no command or no output, a path that cannot be one, or a text that no commit can hold.
     """
     if not command or not one_line(command):
-        raise BadRequest("No command is given: what follows the options has to start with sbatch")
+        raise BadRequest("no command is given; what follows the options has to start with sbatch")
     if not outputs:
         raise BadRequest(
-            "At least one output is needed (-o PATH): it is what the job reserves and what "
-            "`datalad finish` commits; nothing was changed"
+            "at least one output is needed (-o PATH), which the job reserves and `datalad finish` "
+            "commits"
         )
     values = {**substitutions(workplace), "inputs": list(inputs), "outputs": list(outputs)}
     declared, task_outputs = _declared(workplace, outputs, values)
     return Request(
         command=one_line(command),
-        message=recordable("The message", message),
+        message=recordable("the message", message),
         folder=workplace.folder,
         inputs=fill_paths(inputs, values),
         outputs=declared,
@@ -139,7 +139,7 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
     """
     here = workplace.root / request.folder
     if not here.is_dir():
-        raise BadRequest(f"The folder {here}, where the job is to start, does not exist")
+        raise BadRequest(f"the folder {here}, where the job is to start, does not exist")
     inputs = tuple(expand_paths(request.inputs, here))
     if request.expand in ("inputs", "both"):
         request = replace(request, inputs=inputs)
@@ -156,7 +156,7 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
         batch = _moved(batch, workplace, folder)
     if not _can_be_made(work_folder(batch, folder), request.alternative):
         raise BadRequest(
-            f"The folder {work_folder(batch, folder)}, where the job is to run, does not exist; "
+            f"the folder {work_folder(batch, folder)}, where the job is to run, does not exist; "
             "Slurm would accept the job and fail it without a log"
         )
     _refuse_folders_of_ids(batch, folder)
@@ -179,7 +179,7 @@ def _claimed_outputs(
     if request.task_outputs and tasks is None:
         raise BadRequest(
             f"{request.task_outputs[0]!r} has {{task}}, the index of an array's task, but the job "
-            "is no array; ask for one with --array or leave {task} out, nothing was submitted"
+            "is no array; ask for one with --array or leave {task} out"
         )
     of_tasks = [
         replace(workplace.claim(path_of(template, task), base=workplace.root), task=task)
@@ -196,8 +196,8 @@ def _refuse_shared(whole: Sequence[Claim], of_tasks: Sequence[Claim]) -> None:
     for claim in of_tasks:
         if of_job := held.holder(claim):
             raise BadRequest(
-                f"The output {of_job} of the whole job and {shown(claim)} of task {claim.task} "
-                "overlap; declare one of them only, nothing was submitted"
+                f"the output {of_job} of the whole job and {shown(claim)} of task {claim.task} "
+                "overlap; declare one of them only"
             )
 
 
@@ -207,7 +207,7 @@ def _refuse_folders_of_ids(batch: BatchCommand, folder: str) -> None:
     for log in log_files(batch, folder, stand_in, getpass.getuser()):
         if stand_in in os.path.dirname(log.path):
             raise BadRequest(
-                "The folder of a log is named after the job's id, so it cannot be there when the "
+                "the folder of a log is named after the job's id, so it cannot be there when the "
                 "job starts, and the job would fail without a log; put the id into the file's name"
             )
 
@@ -215,7 +215,7 @@ def _refuse_folders_of_ids(batch: BatchCommand, folder: str) -> None:
 def _refuse_unsuited(batch: BatchCommand) -> None:
     for name, reason in UNSUITED.items():
         if name in batch.options:
-            raise BadRequest(f"sbatch --{name} {reason}; leave it out, nothing was submitted")
+            raise BadRequest(f"sbatch --{name} {reason}; leave it out")
 
 
 def _values(
@@ -245,7 +245,7 @@ def _moved(batch: BatchCommand, workplace: Workplace, folder: str) -> BatchComma
     chdir = batch.options.get("chdir", "")
     if os.path.isabs(chdir) and Path(os.path.realpath(chdir)).is_relative_to(workplace.root):
         raise BadRequest(
-            f"With an alternative directory the job cannot change to {chdir} in the dataset; "
+            f"with an alternative directory the job cannot change to {chdir} in the dataset; "
             "give --chdir relative to the folder of the command"
         )
     argv: Sequence[str] = batch.argv

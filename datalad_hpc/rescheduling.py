@@ -83,8 +83,12 @@ def write_script(workplace: Workplace, selection: Selection, target: str) -> Ite
     """Write the commands of records as a shell script; ``-`` is standard output."""
     lines = ["#!/bin/sh", "# Recorded jobs, the oldest first", "set -e"]
     for choice in chosen(workplace, selection):
-        request = request_of(workplace, choice, selection)
-        plan = make_plan(workplace, request)
+        try:
+            plan = make_plan(workplace, request_of(workplace, choice, selection))
+        except HpcError as error:
+            raise BadRequest(
+                f"commit {choice.commit.commit[:10]}: {error}; no script was written"
+            ) from error
         lines += ["", f"# {choice.commit.commit}", f"cd {shlex.quote(plan.folder)}"]
         lines.append(shlex.join(plan.batch.argv))
     text = "\n".join(lines) + "\n"
@@ -92,8 +96,11 @@ def write_script(workplace: Workplace, selection: Selection, target: str) -> Ite
         sys.stdout.write(text)
         return
     path = workplace.here / target
-    path.write_text(text)
-    path.chmod(0o755)
+    try:
+        path.write_text(text)
+        path.chmod(0o755)
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be written: {error.strerror}") from error
     yield result(ACTION, workplace.root, "ok", f"The commands were written to {path}")
 
 
@@ -115,7 +122,7 @@ def request_of(workplace: Workplace, choice: Choice, selection: Selection) -> Re
             f"its folder {record.request.folder!r} is Git's own folder, where no job is to run"
         )
     message = record.messages if selection.message is None else selection.message
-    recordable("The message", message)
+    recordable("the message", message)
     alternative = selection.alternative
     return replace(
         record.request,
@@ -133,7 +140,7 @@ def request_of(workplace: Workplace, choice: Choice, selection: Selection) -> Re
 def _sound(workplace: Workplace, commit: RecordedCommit) -> Record:
     record = commit.record
     if record is None:
-        raise BadRequest(f"its record is broken: {commit.problem}; nothing was submitted for it")
+        raise BadRequest(f"its record is broken: {commit.problem}")
     if record.dataset_id and record.dataset_id != workplace.dataset_id:
         raise BadRequest(
             f"it was recorded in another dataset ({record.dataset_id}); reschedule it there"

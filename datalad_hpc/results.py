@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datalad_hpc.errors import GitFailed, HpcError, StoreUnusable
+from datalad_hpc.errors import BadRequest, GitFailed, HpcError, StoreUnusable
 from datalad_hpc.interruption import Interruption
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
-from datalad_hpc.wording import ranges
+from datalad_hpc.wording import ranges, some_of, some_tasks
 
 Result = dict[str, Any]
 
@@ -29,6 +29,13 @@ class _OneLine(dict[str, Any]):
 
 SAYS_NOTHING_NEW = ("", "None", "NonZeroExitCode")
 """Reasons of Slurm's that the state and the exit code tell already."""
+
+UNTOUCHED = {
+    "schedule": "Nothing was submitted",
+    "finish": "Nothing was changed",
+    "reschedule": "Nothing was submitted",
+}
+"""What holds where a request cannot be met."""
 
 KEPT = {
     "schedule": "the job was not submitted and its outputs are free again",
@@ -119,6 +126,9 @@ def as_results(action: str, root: Path) -> Iterator[list[Result]]:
     except (GitFailed, StoreUnusable) as error:
         what = f"{str(error).rstrip('.')}. {_capital(KEPT[action])}"
         results.append(_ended(action, root, what, NEXT[action]))
+    except BadRequest as error:
+        text = f"{UNTOUCHED[action]}: {error}"
+        results.append(result(action, root, error.status, text))
     except HpcError as error:
         results.append(error_result(action, root, error))
     except OSError as error:
@@ -133,7 +143,7 @@ def as_results(action: str, root: Path) -> Iterator[list[Result]]:
 
 
 def _ended(action: str, root: Path, what: str, go_on: str) -> Result:
-    return result(action, root, "error", f"{what}; put that right, then {go_on}")
+    return result(action, root, "error", f"{what}; when that is over or put right, {go_on}")
 
 
 def _capital(text: str) -> str:
@@ -191,14 +201,14 @@ def explain(answer: JobStatus) -> str:
     groups: dict[str, list[TaskStatus]] = {}
     for task in answer.tasks:
         groups.setdefault(_task_text(task), []).append(task)
-    return ", ".join(_group_text(text, tasks) for text, tasks in groups.items())
+    return some_of([_group_text(text, tasks) for text, tasks in groups.items()])
 
 
 def _group_text(text: str, tasks: Sequence[TaskStatus]) -> str:
     indices = [task.index for task in tasks if task.index is not None]
     if not indices:
         return text
-    return f"task{'s' if len(indices) > 1 else ''} {ranges(indices)}: {text}"
+    return f"{some_tasks(indices)}: {text}"
 
 
 def _task_text(task: TaskStatus) -> str:

@@ -10,6 +10,7 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.interruption import ending_with_us
 from datalad_hpc.job import Claim, Request
 from datalad_hpc.results import message_text
+from datalad_hpc.wording import some_of
 from datalad_hpc.workplace import Workplace
 
 
@@ -45,8 +46,8 @@ def retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> N
         results = list(prepare_inputs(str(workplace.root), paths, jobs=request.jobs))
     failed = [found for found in results if found["status"] in ("error", "impossible")]
     if failed:
-        reasons = "; ".join(f"{found['path']}: {message_text(found)}" for found in failed)
-        raise BadRequest(f"Not all inputs could be retrieved, nothing was submitted: {reasons}")
+        reasons = [f"{found['path']}: {message_text(found)}" for found in failed]
+        raise BadRequest(f"not all inputs could be retrieved: {some_of(reasons)}")
 
 
 def _is_here(workplace: Workplace, folder: str, path: str) -> bool:

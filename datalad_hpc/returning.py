@@ -91,7 +91,7 @@ def _walk(
     except LinkInTheWay as error:
         raise HpcError(
             f"{error} and is not followed; the outputs were left where they are, put them into "
-            "the dataset yourself and finish again"
+            "the dataset yourself and run `datalad finish` again"
         ) from error
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -105,7 +105,7 @@ def _refuse_if_claimed(top: Path, path: str, claim: Claim) -> None:
     if matches(claim, path):
         raise HpcError(
             f"{top / path} has a name that Git takes for its own and refuses; the outputs were "
-            "left where they are, rename it, or move it away, and finish again"
+            "left where they are, rename it, or move it away, and run `datalad finish` again"
         )
 
 
@@ -125,12 +125,12 @@ def _move_all(
         # Be it out of the dataset, or to where Git keeps its hooks.
         raise HpcError(
             f"{error} and is not followed; the outputs were left in {alternative / folder}, put "
-            "the folder right and finish again"
+            "that right and run `datalad finish` again"
         ) from error
     except OSError as error:
         raise HpcError(
             f"{alternative / folder} could not be moved to {root / folder}: {error.strerror}; it "
-            "was left where it is"
+            "was left where it is, put that right and run `datalad finish` again"
         ) from error
 
 
@@ -140,7 +140,8 @@ def _naming(source: Path, target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise HpcError(
-            f"{source} could not be moved to {target}: {error.strerror}; it was left where it is"
+            f"{source} could not be moved to {target}: {error.strerror}; it was left where it is, "
+            "put that right and run `datalad finish` again"
         ) from error
 
 

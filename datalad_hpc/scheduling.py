@@ -34,6 +34,7 @@ from datalad_hpc.schedulers.sbatch import comment_with_token, work_folder
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import release, settle_submissions, submission_lock
+from datalad_hpc.wording import some_of
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.scheduling")
@@ -120,9 +121,8 @@ def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
     ref, head = checked_out(workplace.root)
     if ref.startswith(ADJUSTED):
         raise BadRequest(
-            f"The dataset is on git-annex's adjusted branch {ref}, on which no job can be "
-            "finished; check out the branch that it was made from (`git checkout`), nothing was "
-            "submitted"
+            f"the dataset is on git-annex's adjusted branch {ref}, on which no job can be "
+            "finished; check out the branch that it was made from (`git checkout`)"
         )
     return Job(
         key=0,
@@ -171,8 +171,8 @@ def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative
     ]
     if outside:
         raise BadRequest(
-            f"Inputs outside of the dataset, or in Git's own folder, cannot be copied: "
-            f"{', '.join(outside)}; nothing was submitted"
+            f"inputs outside of the dataset, or in Git's own folder, cannot be copied: "
+            f"{some_of(outside)}"
         )
     staging.make_folders(alternative, plan.request.folder, job.claims)
     chdir = Path(os.path.normpath(work_folder(plan.batch, plan.folder)))
@@ -191,8 +191,8 @@ def _make_log_folders(root: Path, job: Job) -> None:
                 (root / folder).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise BadRequest(
-                    f"The folder {root / folder} for the job's log could not be made: "
-                    f"{error.strerror}; nothing was submitted"
+                    f"the folder {root / folder} for the job's log could not be made: "
+                    f"{error.strerror}"
                 ) from error
 
 
@@ -230,8 +230,8 @@ def _remember(
 
 def _kept(job: Job, error: SubmissionUncertain) -> SubmissionUncertain:
     return SubmissionUncertain(
-        f"{error} The job is kept as {job.label} and its outputs stay reserved: `datalad finish "
-        "--list-open-jobs` looks for it at the scheduler again."
+        f"{str(error).rstrip('.')}. The job is kept as {job.label} and its outputs stay reserved: "
+        "do not submit it again, `datalad finish --list-open-jobs` looks for it"
     )
 
 

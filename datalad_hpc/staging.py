@@ -29,11 +29,11 @@ def check_alternative(path: str, root: Path) -> str:
     """
     real = os.path.realpath(path)
     if not os.path.isdir(real):
-        raise BadRequest(f"The alternative directory {path} does not exist; nothing was changed")
+        raise BadRequest(f"the alternative directory {path} does not exist; make it first")
     if os.path.commonpath([real, root]) in (real, str(root)):
         raise BadRequest(
-            f"The alternative directory {path} and the dataset at {root} lie in one another; "
-            "nothing was changed, choose a folder outside of the dataset"
+            f"the alternative directory {path} and the dataset at {root} lie in one another; "
+            "choose a folder outside of the dataset"
         )
     return real
 
@@ -69,7 +69,7 @@ def stage_inputs(root: Path, alternative: Path, paths: Iterable[str]) -> None:
 
 
 def _copying(file: str, alternative: Path) -> contextlib.AbstractContextManager[None]:
-    return _in_plain_words(f"The input {file} could not be copied to {alternative}")
+    return _in_plain_words(f"the input {file} could not be copied to {alternative}")
 
 
 def _inside(alternative: Path, folder: str) -> str:
@@ -83,8 +83,8 @@ def _inside(alternative: Path, folder: str) -> str:
     real = os.path.realpath(alternative / folder)
     if not Path(real).is_relative_to(alternative):
         raise BadRequest(
-            f"A symbolic link in {alternative / folder} leads out of the alternative directory, "
-            f"to {real}, and is not followed; remove it. Nothing was submitted"
+            f"a symbolic link in {alternative / folder} leads out of the alternative directory, "
+            f"to {real}, and is not followed; remove it"
         )
     return os.path.relpath(real, alternative)
 
@@ -143,7 +143,7 @@ def _in_plain_words(sentence: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadRequest(f"{sentence}: {error.strerror}; nothing was submitted") from error
+        raise BadRequest(f"{sentence}: {error.strerror}") from error
 
 
 def make_folders(alternative: Path, folder: str, claims: Iterable[Claim]) -> None:
@@ -168,7 +168,7 @@ def make_folder(alternative: Path, folder: str) -> None:
       It cannot be made.
     """
     with (
-        _in_plain_words(f"The folder {alternative / folder} could not be made"),
+        _in_plain_words(f"the folder {alternative / folder} could not be made"),
         opened(alternative, _inside(alternative, folder), make=True),
     ):
         pass

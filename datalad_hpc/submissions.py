@@ -17,6 +17,7 @@ from pathlib import Path
 
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.job import Claim, Job, JobState, Submission
+from datalad_hpc.results import visible_line
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.store import Store
 from datalad_hpc.workplace import Workplace
@@ -127,15 +128,17 @@ def _settle(
 ) -> None:
     """Find out what became of one submission, the lock of which is ours."""
     if job.state is JobState.RESERVED:
-        release(workplace, store, job, "interrupted before it was submitted")
+        release(workplace, store, job, "it was interrupted before that")
+        _tell_free(job, "was interrupted before it was submitted")
         return
     try:
         found = scheduler_named(job.scheduler).find(job.token, job.created)
     except SchedulerUnreachable as error:
         lgr.warning(
-            "Job %s was interrupted while it was being submitted, and it cannot be told yet "
-            "whether the scheduler has it; its outputs stay reserved: %s. If you know that it "
-            "has not, give it up (`datalad finish --close-failed-jobs %s`)",
+            "It cannot be told yet whether %s has job %s: %s. Its outputs stay reserved, and the "
+            "next command looks again; if you know that there is no such job, give it up "
+            "(`datalad finish --close-failed-jobs %s`)",
+            job.scheduler,
             job.label,
             str(error).rstrip("."),
             job.label,
@@ -143,14 +146,23 @@ def _settle(
         return
     if found is None:
         release(workplace, store, job, "the scheduler never accepted it")
+        _tell_free(job, f"was never accepted by {job.scheduler}")
         return
-    lgr.info("Job %s had been submitted after all and is tracked again", found.job_id)
+    lgr.info(
+        "Job %s had been submitted after all and is tracked again (it was kept as %s)",
+        found.job_id,
+        job.label,
+    )
     store.opened(job, found, log_claims(job, found))
+
+
+def _tell_free(job: Job, what: str) -> None:
+    command = visible_line(job.request.command)
+    lgr.info("Job %s (%s) %s; its outputs are free again", job.label, command, what)
 
 
 def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
     """Let the claims of a job go that was never submitted, its outputs being as before."""
-    lgr.info("Job %s: %s; its outputs are free again", job.label, note)
     if not job.request.alternative and job.worktree == workplace.worktree:
         # Rarely needed, and the better part of all that writes Git.
         from datalad_hpc.commit.restoring import restore

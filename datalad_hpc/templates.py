@@ -30,7 +30,7 @@ def refuse_variants(path: str) -> None:
         if re.split(r"[.\[]", name)[0] == TASK and (name != TASK or spec or conversion):
             raise BadRequest(
                 f"{path!r} wants the index of a task in a form of its own; {_PLACEHOLDER} stands "
-                "for the plain number only, nothing was submitted"
+                "for the plain number only"
             )
 
 
@@ -62,9 +62,9 @@ def template_of(path: str, mark: str) -> str:
     template = path.replace("{", "{{").replace("}", "}}").replace(mark, _PLACEHOLDER)
     if _BESIDE_A_GLOB.search(template):
         raise BadRequest(
-            f"In {template!r} a glob stands right beside {_PLACEHOLDER}, so that what task 1 "
+            f"in {template!r} a glob stands right beside {_PLACEHOLDER}, so that what task 1 "
             f"writes could not be told from what task 11 does; put something between the two, "
-            f"such as '{_PLACEHOLDER}-*', nothing was submitted"
+            f"such as '{_PLACEHOLDER}-*'"
         )
     return template
 

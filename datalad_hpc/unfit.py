@@ -18,7 +18,7 @@ def refuse_unwritable(path: str) -> None:
       It is empty, has a NUL byte or is not UTF-8.
     """
     if not path or "\0" in path:
-        raise BadRequest("An empty path, or one with a NUL byte, names no file")
+        raise BadRequest("an empty path, or one with a NUL byte, names no file")
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -36,7 +36,7 @@ def refuse_gits_own(path: str, given: str) -> None:
     if is_gits_own(path):
         raise BadRequest(
             f"{given!r} lies in Git's own folder, or has a name that Git takes for its own on some "
-            "system and refuses; it cannot be an output, nothing was changed"
+            "system and refuses; it cannot be an output"
         )
 
 
@@ -52,4 +52,4 @@ def refuse_too_long(root: Path, path: str, given: str) -> None:
     longest = max(len(os.fsencode(name)) for name in path.split("/"))
     whole = len(os.fsencode(root / path))
     if longest > os.pathconf(root, "PC_NAME_MAX") or whole >= os.pathconf(root, "PC_PATH_MAX"):
-        raise BadRequest(f"{given!r} is too long for the name of a file; nothing was changed")
+        raise BadRequest(f"{given!r} is too long for the name of a file")

@@ -165,7 +165,7 @@ class Workplace:
         try:
             return float(text)
         except ValueError:
-            raise BadRequest(f"The setting {name} is {text!r}, which is not a number") from None
+            raise BadRequest(f"the setting {name} is {text!r}, which is not a number") from None
 
     def claim(
         self, path: str, *, role: ClaimRole = ClaimRole.OUTPUT, base: Path | None = None
@@ -213,9 +213,7 @@ class Workplace:
             literal, pattern = path, ""
         below = os.path.relpath(self._resolve(base / literal), self.root)
         if _leads_out(below):
-            raise BadRequest(
-                f"{given!r} is outside of the dataset at {self.root}; nothing was changed"
-            )
+            raise BadRequest(f"{given!r} is outside of the dataset at {self.root}")
         if ".." in pattern.split("/"):
             raise BadRequest(f"{given!r} has a '..' behind a glob, which could lead anywhere")
         refuse_too_long(self.root, below, given)

@@ -101,16 +101,16 @@ def test_a_broken_record_is_told_and_stops_no_other(history: History) -> None:
 def test_a_revision_that_is_none_is_refused(history: History, revision: str) -> None:
     history.job("a")
     if revision:
-        with pytest.raises(BadRequest, match="There is no commit"):
+        with pytest.raises(BadRequest, match="there is no commit"):
             history.found(revision)
-        with pytest.raises(BadRequest, match="There is no commit"):
+        with pytest.raises(BadRequest, match="there is no commit"):
             history.found(None, revision)
     else:
         assert history.found(revision) == ["sbatch a"]
 
 
 def test_a_dataset_without_commits_has_none(history: History) -> None:
-    with pytest.raises(BadRequest, match="There is no commit 'HEAD'"):
+    with pytest.raises(BadRequest, match="there is no commit 'HEAD'"):
         history.found(since="")
 
 

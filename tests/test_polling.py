@@ -63,7 +63,7 @@ def test_schedulers_hear_how_many_jobs_are_coming() -> None:
 
     def scheduler_named(name: str) -> Any:
         if name != "slurm":
-            raise BadRequest(f"There is no scheduler {name}")
+            raise BadRequest(f"there is no scheduler {name}")
         return slurm
 
     expect({"gone": 3, "slurm": 7}, scheduler_named)
@@ -90,12 +90,12 @@ def test_a_scheduler_that_is_not_there_any_more_stops_no_other() -> None:
 
     def named(name: str) -> Any:
         if name == "gone":
-            raise BadRequest("There is no scheduler 'gone'")
+            raise BadRequest("there is no scheduler 'gone'")
         return oracle
 
     jobs = [a_job(1, scheduler="gone"), a_job(2)]
     answers = ask(jobs, named, facts=False)
-    assert [str(failure) for failure in answers.failures] == ["There is no scheduler 'gone'"]
+    assert [str(failure) for failure in answers.failures] == ["there is no scheduler 'gone'"]
     assert sorted(answers.statuses) == [2]
     assert "left as it is, since gone gave no answer" in unknown_text(jobs[0], answers)
 

@@ -109,7 +109,7 @@ def _started(how: str, argv: list[str], folder: Path) -> None:
 
 
 def test_check_tells_what_the_program_said(tmp_path: Path) -> None:
-    with pytest.raises(ProcessFailed, match=r"sh -c .* failed \(4\): it was me"):
+    with pytest.raises(ProcessFailed, match=r"sh -c .* failed \(exit code 4\): it was me"):
         process.check(["sh", "-c", "echo it was me >&2; exit 4"], folder=tmp_path)
     assert process.check(["echo", "fine"], folder=tmp_path).text == "fine\n"
 

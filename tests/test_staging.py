@@ -233,9 +233,7 @@ def test_an_input_that_cannot_be_copied_is_named(root: Path, alternative: Path, 
         write(alternative / "a")
     else:
         (alternative / way).mkdir(parents=True)
-    with pytest.raises(
-        BadRequest, match=r"input a/b/c could not be copied .*nothing was submitted"
-    ):
+    with pytest.raises(BadRequest, match=r"input a/b/c could not be copied"):
         stage_inputs(root, alternative, ["a"])
 
 

@@ -163,7 +163,7 @@ class Finish(Interface):
         with as_results(ACTION, workplace.root) as results:
             wishes = Wishes(
                 job_ids=(*as_tuple(job_ids), *as_tuple(slurm_job_id)),
-                message=recordable("The message", message or ""),
+                message=recordable("the message", message or ""),
                 outputs=as_tuple(outputs),
                 close_failed=close_failed_jobs,
                 commit_failed=commit_failed_jobs,
@@ -228,9 +228,12 @@ def _states(live: list[dict[str, Any]]) -> str:
 
 
 def _table(listed: list[dict[str, Any]]) -> Iterator[str]:
+    from datalad_hpc.wording import some_of
+
     rows = [(_ID_TITLE, _STATUS_TITLE, "outputs")]
     rows += [
-        (res["slurm_job_id"], res["slurm_job_status"], " ".join(res["outputs"])) for res in listed
+        (res["slurm_job_id"], res["slurm_job_status"], some_of(res["outputs"], " "))
+        for res in listed
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for job_id, status, outputs in rows:

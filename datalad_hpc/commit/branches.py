@@ -28,7 +28,8 @@ def refuse_taken_branches(found: Gathered, works: Sequence[Work]) -> None:
                 continue
             found.problems[work.key] = (
                 f"the branch job-{work.label} exists already in {checkout.repository.path}; "
-                "rename or delete it (`git branch -m`, `git branch -D`) and finish again"
+                "rename or delete it (`git branch -m`, `git branch -D`) and run `datalad finish` "
+                "again"
             )
 
 

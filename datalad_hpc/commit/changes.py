@@ -89,7 +89,7 @@ class ChangeFinder:
         elif is_gits_own(path):
             changes.problems.add(
                 f"{self._repository.path / path} has a name that Git takes for its own and "
-                "refuses; rename it, or move it away, and finish again"
+                "refuses; rename it, or move it away, and run `datalad finish` again"
             )
         elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             changes.special.add(path)
@@ -119,7 +119,7 @@ class ChangeFinder:
         if entry and entry.mode == SUBDATASET:
             return (
                 f"{place} is a subdataset that is not installed; move the files in it away, get "
-                "it with `datalad get -n`, move them back and finish again"
+                "it with `datalad get -n`, move them back and run `datalad finish` again"
             )
         return ""
 

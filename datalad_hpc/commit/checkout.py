@@ -95,7 +95,7 @@ class Checkout:
         after = self._sort_entries(owner, before.result())
         failures = {**self._not_taken(chosen.values(), after), **failures}
         return {
-            owner[path]: f"{path}: {why}; put that right and finish again"
+            owner[path]: f"{path}: {why}; put that right and run `datalad finish` again"
             for path, why in failures.items()
         }
 
@@ -134,9 +134,7 @@ class Checkout:
 
     def _not_taken(self, chosen: Iterable[Changes], after: Entries) -> dict[str, str]:
         """Files that are not in the index, since Git passes over names that it refuses."""
-        reason = (
-            "Git did not take a file of that name; rename it, or move it away, and finish again"
-        )
+        reason = "Git did not take a file of that name, rename it or move it away"
         return {
             path: reason
             for changes in chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from datalad_hpc.commit.checkout import Checkout, checked_out
 from datalad_hpc.errors import CommitFailed
 from datalad_hpc.job import Claim
 from datalad_hpc.located import Listing, Locator, Place
+from datalad_hpc.wording import some_of
 
 _ByRepository = defaultdict[str, defaultdict[int, list[Found]]]
 
@@ -107,7 +109,11 @@ def _found(works: Sequence[Work], locator: Locator, result: Gathered) -> _ByRepo
             for place, status in listing.files.items():
                 found[place.repository][work.key].append(Found(place, status))
         except OSError as error:
-            result.refuse([work.key], f"{error.filename} cannot be read: {error.strerror}")
+            result.refuse(
+                [work.key],
+                f"{error.filename} cannot be read: {error.strerror}; put that right and run "
+                "`datalad finish` again",
+            )
     return found
 
 
@@ -127,7 +133,8 @@ def _opened(
         stranger = name if around else parent
         raise CommitFailed(
             f"{stranger} is a Git repository but not a subdataset; register it with "
-            f"`datalad save -d . {stranger}`, or remove its .git, and finish again"
+            f"`datalad save -d . {shlex.quote(stranger)}` at the top of the dataset, or remove its "
+            ".git, and run `datalad finish` again"
         )
     checkout = stack.enter_context(checked_out(name, root / name))
     checkout.linked = linked
@@ -166,12 +173,11 @@ def _compare_all(
             link.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 link.symlink_to(target)
-        result.notes[work.key] += [
-            f"{path} is neither a file nor a link and was left out"
-            for path in sorted(changes.special)
-        ]
+        if changes.special:
+            named = some_of(sorted(changes.special))
+            result.notes[work.key].append(f"neither a file nor a link, and so left out: {named}")
         if changes.problems:
-            result.refuse([work.key], "; ".join(sorted(changes.problems)))
+            result.refuse([work.key], some_of(sorted(changes.problems), "; "))
         if changes.any and (reason := _unfit(checkout)):
             result.refuse([work.key], reason)
 
@@ -182,6 +188,6 @@ def _unfit(checkout: Checkout) -> str:
         return (
             f"{checkout.repository.path} is on git-annex's adjusted branch "
             f"{checkout.repository.ref}, which only git-annex can write; check out the branch "
-            "that it was made from and finish again"
+            "that it was made from (`git checkout`) and run `datalad finish` again"
         )
     return ""

@@ -158,7 +158,9 @@ def _git(
     except ProcessFailed as error:
         raise GitFailed(f"In {path}: {error}") from error
     if ended.code:
-        raise GitFailed(f"`git {arguments[0]}` failed in {path} ({ended.code}): {ended.complaint}")
+        raise GitFailed(
+            f"`git {arguments[0]}` failed in {path} (exit code {ended.code}): {ended.complaint}"
+        )
     return ended
 
 

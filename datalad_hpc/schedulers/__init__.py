@@ -48,7 +48,7 @@ def scheduler_loader(setting: Setting) -> Callable[[str], Scheduler]:
             found = _named(entry_points(group=ENTRY_POINTS))
         if name not in found:
             known = ", ".join(["auto", *sorted(found)])
-            raise BadRequest(f"There is no scheduler {name!r}; known are {known}")
+            raise BadRequest(f"there is no scheduler {name!r}; known are {known}")
         scheduler: Scheduler = found[name].load().configured(setting)
         return scheduler
 

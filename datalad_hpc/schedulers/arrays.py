@@ -86,7 +86,7 @@ def _element_indices(element: str, spec: str) -> range:
         raise BadRequest(f"--array={spec} cannot be read at '{element}': write it like 0-9 or 1,4")
     first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
     if last < first or step == 0:
-        raise BadRequest(f"--array={spec} has a range without an index: '{element}'")
+        raise BadRequest(f"'{element}' in --array={spec} names no task: write it like 0-9 or 0-9:2")
     if last > LARGEST_INDEX:
         raise BadRequest(f"--array={spec} goes beyond {LARGEST_INDEX}, the largest index of Slurm")
     return range(first, last + 1, step)

@@ -130,4 +130,4 @@ def number_setting(setting: Callable[[str], str], name: str, default: float) -> 
     try:
         return float(text) if text else default
     except ValueError:
-        raise BadRequest(f"The setting {name} is {text!r}, which is not a number") from None
+        raise BadRequest(f"the setting {name} is {text!r}, which is not a number") from None

@@ -99,10 +99,10 @@ class Local(Scheduler):
             raise SubmissionRefused(str(error)) from error
         except OSError as error:
             raise SubmissionRefused(
-                f"The local scheduler could not store the job, which is not submitted: {error}"
+                f"the local scheduler could not store the job, which is not submitted: {error}"
             ) from error
         self._note_ignored(job_id, command)
-        self._attend()
+        self._attend(job_id)
         return Submission(str(job_id), socket.gethostname())
 
     def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
@@ -151,8 +151,7 @@ class Local(Scheduler):
         if job is None or (task is not None and task not in job.indices):
             name = condition.job_id if task is None else f"{condition.job_id}_{task}"
             raise SubmissionRefused(
-                f"The job is to wait for {name}, which the local scheduler does not know; "
-                "nothing was submitted"
+                f"the job is to wait for {name}, which the local scheduler does not know"
             )
 
     def _note_ignored(self, job_id: int, command: BatchCommand) -> None:
@@ -167,7 +166,7 @@ class Local(Scheduler):
                 " ".join(f"--{name}" for name in ignored),
             )
 
-    def _attend(self) -> None:
+    def _attend(self, job_id: int) -> None:
         """See to it that a dispatcher runs.
 
         The job is queued already: should this fail, the next question about
@@ -178,7 +177,12 @@ class Local(Scheduler):
                 if right is not None:
                     self._start_dispatcher(right)
         except OSError as error:
-            lgr.warning("The job is queued, but nothing runs it yet: %s", error)
+            lgr.warning(
+                "Job %s is queued, but what runs it could not be started: %s; "
+                "`datalad finish --list-open-jobs` tries again",
+                job_id,
+                error,
+            )
 
     def _start_dispatcher(self, right: int) -> None:
         source = str(Path(datalad_hpc.__path__[0]).parent)
@@ -219,7 +223,7 @@ def describe(command: BatchCommand, handover: Handover) -> LocalJob:
     """
     options = command.options
     if command.components > 1:
-        raise BadRequest("The local scheduler runs no heterogeneous jobs; nothing was submitted")
+        raise BadRequest("the local scheduler runs no heterogeneous jobs")
     if "array" in options:
         array_indices(options["array"])
     return LocalJob(

@@ -164,7 +164,7 @@ def _parse_part(part: str) -> list[Condition]:
         return [Condition(SINGLETON)]
     if kind not in KINDS or not targets:
         raise BadRequest(
-            f"The dependency {part!r} is none that the local scheduler knows: "
+            f"the dependency {part!r} is none that the local scheduler knows: "
             f"{', '.join(KINDS)} with a job id each, or {SINGLETON}"
         )
     return [_parse_target(kind, target) for target in targets]

@@ -285,5 +285,5 @@ def alive(pid: int, born: str) -> bool:
 
 def lost(start: Event) -> Event:
     """The end of a task that nobody saw, so that its exit code is not known."""
-    reason = "how it ended is not known: the dispatcher was killed while it ran"
+    reason = "how it ended is not known: what runs the queue was killed meanwhile"
     return Event(start.task, now(), state="NODE_FAIL", reason=reason)

@@ -82,7 +82,10 @@ def read_batch_command(
       This is no command that sbatch would turn into a job.
     """
     if not argv or os.path.basename(argv[0]) != "sbatch":
-        raise BadRequest(f"the command has to start with sbatch, not with {_quoted(argv)}")
+        raise BadRequest(
+            f"the command has to start with sbatch, not with {_quoted(argv)} (-o and -i take one "
+            "path each: quote globs)"
+        )
     all_options, position = _read_command_line(argv)
     _refuse_what_submits_nothing(all_options)
     if "wrap" in all_options:

@@ -138,9 +138,7 @@ class Slurm(Scheduler):
                 inherit=handover.inherit,
             )
         except ProcessTimedOut as error:
-            raise SubmissionUncertain(
-                f"{error}; Slurm may have the job, so its outputs stay reserved until that is known"
-            ) from error
+            raise SubmissionUncertain(f"{error}; Slurm may nevertheless have the job") from error
         except (ProcessFailed, OSError) as error:
             raise SubmissionRefused(f"sbatch could not be started: {error}") from error
 
@@ -165,6 +163,6 @@ class Slurm(Scheduler):
         if told and not refusal:
             return told[0]
         raise SubmissionUncertain(
-            f"Slurm may have the job: {refusal or 'sbatch succeeded, but named no job id'}; "
-            f"{doubt}; the outputs stay reserved until that is known."
+            "Slurm may nevertheless have the job: "
+            f"{refusal or 'sbatch succeeded, but named no job id'}; {doubt}"
         )

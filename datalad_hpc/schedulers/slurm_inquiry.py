@@ -23,6 +23,7 @@ from datalad_hpc.schedulers.slurm_rows import (
     with_usage,
     without_trace,
 )
+from datalad_hpc.wording import some_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -31,9 +32,6 @@ lgr = logging.getLogger("datalad.hpc.slurm")
 
 IDS_PER_QUERY = 1000
 """sacct takes longer with each id, and an argument list has an end."""
-
-SHOWN = 5
-"""Ids that are named in the log, of any number."""
 
 FEW = 50
 """For so many jobs sacct is not slower than for one. Of more, squeue first tells the live ones."""
@@ -119,7 +117,8 @@ class Inquiry:
             rows = slurm_queue.parse(self.ask(slurm_queue.queue_command()))
         except SchedulerUnreachable as error:
             raise SchedulerUnreachable(
-                f"Slurm gave no answer, so nothing was changed; try again later. {why}. {error}"
+                f"Slurm gave no answer, so its jobs were left as they are; try again later. {why}. "
+                f"{error}"
             ) from error
         if not self._told_of_accounting:
             self._told_of_accounting = True
@@ -176,8 +175,7 @@ class Inquiry:
 
 def _nothing_of(keys: Sequence[JobKey], why: SchedulerUnreachable) -> dict[str, None]:
     """That nothing can be said of some jobs, which is logged."""
-    some = ", ".join(key.job_id for key in keys[:SHOWN])
-    lgr.warning("Nothing can be said of %d jobs for now (%s ...): %s", len(keys), some, why)
+    lgr.warning("Slurm gave no answer about job %s: %s", some_of([key.job_id for key in keys]), why)
     return dict.fromkeys(key.job_id for key in keys)
 
 

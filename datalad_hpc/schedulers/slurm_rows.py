@@ -204,7 +204,7 @@ def submission_of(token: str, rows: Iterable[Row]) -> Submission | None:
     if len(found) > 1:
         raise SchedulerUnreachable(
             f"Slurm has several jobs of one submission ({', '.join(sorted(found))}): cancel all "
-            "but one (scancel) and try again"
+            "but one (`scancel`)"
         )
     return next((Submission(job_id, cluster) for job_id, cluster in found.items()), None)
 

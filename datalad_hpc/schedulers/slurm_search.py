@@ -80,16 +80,12 @@ class Search:
         if self.age < -slurm_queue.KEEPING_MARGIN:
             raise SchedulerUnreachable(
                 "The clock was moved back since the job was to be submitted, so that it cannot be "
-                "told whether Slurm never had it; its outputs stay reserved: look for it with "
-                "squeue or sacct, and give it up by name if it is not there"
+                "told whether Slurm never had it; look for it with squeue or sacct"
             )
         late = self.accounting_answered and self.age > ACCOUNTING_LAG
         if self.rows is not None and (late or self._queue_is_complete(self.rows)):
             return
-        raise SchedulerUnreachable(
-            "Whether Slurm accepted the job cannot be told yet, so its outputs stay reserved; "
-            f"try again later. {'. '.join(self.doubts)}"
-        )
+        raise SchedulerUnreachable(". ".join(dict.fromkeys(self.doubts)))
 
     def _queue_is_complete(self, rows: Sequence[Row]) -> bool:
         try:

@@ -117,8 +117,8 @@ def several_submissions(submissions: tuple[Submission, ...]) -> SubmissionUncert
     """The error for an answer with more than one id."""
     ids = ", ".join(submission.job_id for submission in submissions)
     return SubmissionUncertain(
-        f"sbatch answered with several job ids ({ids}); the outputs stay reserved. "
-        "Cancel all but one with scancel: the one that is left is then tracked."
+        f"sbatch answered with several job ids ({ids}); cancel all but one (`scancel`), and the "
+        "one that is left is tracked"
     )
 
 
@@ -134,8 +134,8 @@ def failure(code: int, words: str) -> HpcError:
     """
     if code < 0 or code in _KILLED or not words or may_have_been_accepted(words):
         return SubmissionUncertain(
-            f"sbatch failed (exit code {code}) and Slurm may nevertheless have the job; "
-            f"the outputs stay reserved until that is known. sbatch said: {words or 'nothing'}"
+            f"sbatch failed (exit code {code}), and Slurm may nevertheless have the job. sbatch "
+            f"said: {words or 'nothing'}"
         )
     return SubmissionRefused(f"sbatch refused the job (exit code {code}): {words}")
 

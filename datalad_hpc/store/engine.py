@@ -30,7 +30,7 @@ STEP = 0.5
 """Seconds that SQLite waits for a lock before we look whether we are to stop."""
 
 COMPLAINTS = {
-    LOCKED: "another process has kept it locked for {timeout:g} seconds; try again",
+    LOCKED: "another process has kept it locked for {timeout:g} seconds",
     "not a database": f"the file is not a job store, or it is damaged; {WAYS_OUT}",
     "malformed": f"the file is damaged; {WAYS_OUT}",
     "readonly": "it cannot be written; check the permissions of the file and of its folder",
@@ -156,7 +156,7 @@ def _refuse_emptied(url: str) -> None:
     if (path := file_of(url)) and _marker(path).exists():
         raise StoreUnusable(
             f"The job store {url} is empty, although jobs were kept in it, so it was cut off; "
-            f"nothing was changed; {WAYS_OUT}"
+            f"{WAYS_OUT}"
         )
 
 
@@ -177,7 +177,7 @@ def _version(connection: Connection, url: str) -> int:
     if version > SCHEMA_VERSION:
         raise StoreUnusable(
             f"The job store {url} was written by a newer version of datalad-hpc (layout "
-            f"{version}, this one knows {SCHEMA_VERSION}); nothing was changed, please upgrade."
+            f"{version}, this one knows {SCHEMA_VERSION}); please upgrade"
         )
     return version
 
@@ -206,9 +206,7 @@ def in_plain_words(url: str, timeout: float) -> Iterator[None]:
     except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
         raise StoreUnusable(_sentence(url, timeout, error)) from error
     except UnicodeEncodeError as error:
-        raise BadRequest(
-            f"{error.object!r} is not valid UTF-8 and cannot be kept; nothing was changed"
-        ) from error
+        raise BadRequest(f"{error.object!r} is not valid UTF-8 and cannot be kept") from error
 
 
 @contextlib.contextmanager
@@ -218,13 +216,14 @@ def readable(url: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise StoreUnusable(
-            f"The job store {url} cannot be used: a job in it cannot be read, the file is damaged; "
-            f"{WAYS_OUT} ({error})."
+            f"The job store {url} cannot be used: a job in it cannot be read, the file is damaged "
+            f"({error}); {WAYS_OUT}"
         ) from error
 
 
 def _sentence(url: str, timeout: float, error: Any) -> str:
     words = str(error)
     meaning = next((text for key, text in COMPLAINTS.items() if key in words), "")
-    told = f"{meaning.format(timeout=timeout)} ({words})" if meaning else words
-    return f"The job store {url} cannot be used: {told}."
+    what, semicolon, way_out = meaning.format(timeout=timeout).partition(";")
+    told = f"{what} ({words}){semicolon}{way_out}" if meaning else words
+    return f"The job store {url} cannot be used: {told}"

@@ -20,7 +20,7 @@ from datalad_hpc.errors import OutputsClaimed
 from datalad_hpc.job import OPEN_STATES, Claim
 from datalad_hpc.store import rows
 from datalad_hpc.store.tables import claims, jobs
-from datalad_hpc.wording import some_of
+from datalad_hpc.wording import MOST_SHOWN, some_of
 
 OPEN = [state.value for state in OPEN_STATES]
 
@@ -58,9 +58,11 @@ def refuse_claimed(
     conflicts = [(claim, held.holder(claim)) for claim in wanted]
     texts = [f"{shown(claim)} (job {holder})" for claim, holder in conflicts if holder]
     if texts:
+        holders = dict.fromkeys(holder for _, holder in conflicts if holder)
+        named = f" {' '.join(holders)}" if len(holders) <= MOST_SHOWN else ""
         raise OutputsClaimed(
-            f"Open jobs hold these outputs: {some_of(texts)}. Nothing was submitted; "
-            "finish or close those jobs first (`datalad finish`), or choose other outputs."
+            f"open jobs hold {some_of(texts)}; finish them first (`datalad finish{named}`), or "
+            "choose other outputs"
         )
 
 

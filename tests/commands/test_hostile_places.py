@@ -83,7 +83,7 @@ def test_links_to_a_dataset_and_to_its_folders(
             for spelling in (f"sub 'x'/{name}", f"to-sub/{name}", f"{link}/to-sub/{name}"):
                 (refused,) = lab.schedule_all("sbatch job0.sh", outputs=[spelling])
                 assert refused["status"] == "impossible"
-                assert "Open jobs hold" in text_of(refused)
+                assert "open jobs hold" in text_of(refused)
         lab.wait()
         ended = datalad(lab, "finish", folder=link, PWD=str(link))
         assert ended.returncode == 0, ended.stdout + ended.stderr

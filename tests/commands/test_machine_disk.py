@@ -103,7 +103,7 @@ def assert_kept(lab: Lab, results: list[dict[str, Any]]) -> None:
     (said,) = results
     assert said["status"] == "error"
     assert any(word in text_of(said) for word in ("room", "No space left", "write")), text_of(said)
-    assert "finish` again" in text_of(said) or "finish again" in text_of(said), text_of(said)
+    assert "`datalad finish` again" in text_of(said), text_of(said)
     assert len(lab.listed()) == 1
     assert commits(lab) == 0
     assert (lab.root / "out" / "new.dat").stat().st_size == 50000

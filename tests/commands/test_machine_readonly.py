@@ -104,7 +104,7 @@ def test_an_alternative_directory(
     (said,) = lab.schedule_all("sbatch job.sh", outputs=["out/"], alt_dir=str(alternative))
     thaw()
     assert "ead-only" in text_of(said)
-    assert "nothing was submitted" in text_of(said)
+    assert "Nothing was submitted: " in text_of(said)
     lab.schedule("sbatch job.sh", outputs=["out/"], alt_dir=str(alternative))
     lab.wait()
     thaw = freeze(alternative)

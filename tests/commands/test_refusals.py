@@ -20,10 +20,10 @@ def lab(local_lab: Lab) -> Lab:
 
 
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
-    (None, {"outputs": ["x"]}, "No command"),
-    ([], {"outputs": ["x"]}, "No command"),
-    ("  ", {"outputs": ["x"]}, "No command"),
-    ("sbatch job.sh", {}, "At least one output"),
+    (None, {"outputs": ["x"]}, "no command"),
+    ([], {"outputs": ["x"]}, "no command"),
+    ("  ", {"outputs": ["x"]}, "no command"),
+    ("sbatch job.sh", {}, "at least one output"),
     ("sbatch job.sh", {"outputs": ["../x"]}, "outside of the dataset"),
     ("sbatch job.sh", {"outputs": ["/etc/x"]}, "outside of the dataset"),
     ("sbatch job.sh", {"outputs": [".git/x"]}, "Git's own folder"),
@@ -119,11 +119,11 @@ def test_more_outputs_need_one_job(lab: Lab) -> None:
 def test_reschedule_without_a_record(lab: Lab) -> None:
     (answer,) = lab.reschedule()
     assert answer["status"] == "impossible"
-    assert "No record" in text_of(answer)
+    assert "no record" in text_of(answer)
     (answer,) = lab.reschedule("no-such-branch")
-    assert "There is no commit 'no-such-branch'" in text_of(answer)
+    assert "there is no commit 'no-such-branch'" in text_of(answer)
     (answer,) = lab.reschedule("--output=x")
-    assert "There is no commit" in text_of(answer)
+    assert "there is no commit" in text_of(answer)
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"cmd": 3, "outputs": []}', '{"outputs": ["a"]}'])

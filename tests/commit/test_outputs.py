@@ -171,7 +171,7 @@ def test_pipe_is_left_out_with_a_note(root: Path) -> None:
     write(root, {"out/file": "x"})
     os.mkfifo(root / "out/pipe")
     outcome = one(record(root, work(1, "out/")))
-    assert outcome.notes == ("out/pipe is neither a file nor a link and was left out",)
+    assert outcome.notes == ("neither a file nor a link, and so left out: out/pipe",)
     assert changed(root) == ["out/file"]
     assert (root / "out/pipe").is_fifo()
 

@@ -131,7 +131,7 @@ def test_a_controller_that_is_down_is_waited_for(lab: Lab, cluster: PrivateClust
         assert state_of(lab, first) == "UNKNOWN"
         assert_nothing_ends(lab, first)
         (said, *_) = lab.finish()
-        assert "nothing was changed; try again later" in text_of(said)
+        assert "left as they are; try again later" in text_of(said)
     assert lab.schedule("sbatch --hold job.sh", outputs=["more.txt"])["status"] == "ok"
 
 

@@ -125,7 +125,7 @@ def test_killed_dispatcher(bench: Bench) -> None:
     assert bench.text("ran").split() == ["1", "2", "3", "4", "5", "later"]
     status = bench.status(job_id)
     assert status
-    assert "dispatcher was killed" in status.tasks[0].reason
+    assert "queue was killed" in status.tasks[0].reason
 
 
 def test_dispatcher_killed_again_and_again(bench: Bench) -> None:
