@@ -42,7 +42,8 @@ class Finish(Interface):
             args=("job_ids",),
             metavar="JOBID",
             nargs="*",
-            doc="scheduler's ids of the jobs to finish; by default all open ones.",
+            doc="""ids of the jobs to finish, as --list-open-jobs shows them; by
+            default all open ones.""",
         ),
         dataset=Parameter(
             args=("-d", "--dataset"),
@@ -75,13 +76,15 @@ class Finish(Interface):
         close_failed_jobs=Parameter(
             args=("--close-failed-jobs",),
             action="store_true",
-            doc="""give failed jobs up without a commit: their outputs are free
-            again. Jobs that may still run are never closed.""",
+            doc="""give up the jobs that failed, of those named or of all: there is
+            no commit, and their outputs are free again. Jobs that may still run
+            are never closed.""",
         ),
         commit_failed_jobs=Parameter(
             args=("--commit-failed-jobs",),
             action="store_true",
-            doc="commit what failed jobs have left, with a record that says so.",
+            doc="""commit what the jobs left that failed, of those named or of all,
+            with a record that says so.""",
         ),
         commit_good_tasks=Parameter(
             args=("--commit-good-tasks",),
