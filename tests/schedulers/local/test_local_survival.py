@@ -122,7 +122,9 @@ def test_killed_dispatcher(bench: Bench) -> None:
     assert bench.wait(later).phase is Phase.COMPLETED
     # Its end was seen by nobody who could have read the exit code.
     assert bench.states(job_id) == ["NODE_FAIL", "NODE_FAIL", *["COMPLETED"] * 3]
-    assert bench.text("ran").split() == ["1", "2", "3", "4", "5", "later"]
+    *tasks, last = bench.text("ran").split()
+    # Those that run side by side write in any order.
+    assert (sorted(tasks), last) == (["1", "2", "3", "4", "5"], "later")
     status = bench.status(job_id)
     assert status
     assert "queue was killed" in status.tasks[0].reason
