@@ -16,7 +16,7 @@ from datalad_hpc.wording import some_of, some_tasks
 class LeftOut:
     """Tasks whose outputs the commit of their job does not hold."""
 
-    tasks: tuple[int, ...] = ()
+    tasks: frozenset[int] = frozenset()
     """Indices."""
     claims: tuple[Claim, ...] = ()
     """What only these tasks write."""
@@ -43,7 +43,7 @@ def without_tasks(job: Job, tasks: Collection[int]) -> tuple[Job, LeftOut]:
     if not claims:
         return job, LeftOut()
     others = tuple(claim for claim in job.claims if claim.task not in tasks)
-    return replace(job, claims=others), LeftOut(tuple(sorted(tasks)), claims)
+    return replace(job, claims=others), LeftOut(frozenset(tasks), claims)
 
 
 def put_back(root: Path, job: Job, left: LeftOut) -> str:
@@ -58,7 +58,7 @@ def put_back(root: Path, job: Job, left: LeftOut) -> str:
     """
     if not left.tasks:
         return ""
-    text = f"the outputs of {some_tasks(left.tasks)} are not in it"
+    text = f"the outputs of {some_tasks(sorted(left.tasks))} are not in it"
     if job.request.alternative:
         return f"{text} and stay in {job.request.alternative}"
     try:

@@ -253,10 +253,12 @@ class Workplace:
         HpcError
           Somebody else has held the lock for minutes, or it cannot be had at all.
         """
+        from datalad.distribution.dataset import Dataset
         from datalad.support.locking import try_lock_informatively
         from fasteners import InterProcessLock
 
-        top = self.dataset.get_superdataset(topmost=True, registered_only=False)
+        # By its real path: another way to the dataset may not lead through what contains it.
+        top = Dataset(str(self.root)).get_superdataset(topmost=True, registered_only=False)
         path = common_git_dir(Path(os.path.realpath(top.path))) / _SAVE_LOCK
         with contextlib.ExitStack() as held:
             try:

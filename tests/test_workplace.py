@@ -372,6 +372,16 @@ def test_the_save_lock_keeps_other_processes_out(
     assert process.wait(30) == 0
 
 
+def test_the_save_lock_is_the_same_by_whatever_way_one_came(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    dataset.create("inner", result_renderer="disabled")
+    (tmp_path / "link").symlink_to(dataset.pathobj / "inner")
+    lock = dataset.pathobj / ".git" / "datalad" / "run-save.lck"
+    with Workplace.of(str(tmp_path / "link"), "test").save_lock():
+        assert lock.exists()
+
+
 def enter(workplace: Workplace) -> None:
     with workplace.save_lock():
         pass

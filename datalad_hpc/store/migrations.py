@@ -35,5 +35,9 @@ def _add_stems(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_stems,)
+def _know_tasks(_connection: Connection) -> None:
+    """Version 3 tells of outputs of tasks, which an older program cannot read; nothing moves."""
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_stems, _know_tasks)
 """The first leads from version 1 to version 2, and so on."""
