@@ -93,11 +93,7 @@ def schedule(
             _prepare(workplace, plan, job)
             with uncut():
                 store.move(job, JobState.SUBMITTING)
-                try:
-                    submission = _submit(plan, scheduler, descriptor)
-                except SubmissionUncertain as error:
-                    undo.pop_all()
-                    raise _kept(job, error) from error
+                submission = _submit(plan, job, scheduler, descriptor, undo)
                 undo.pop_all()
                 _remember(workplace, store, plan, job, submission)
     return _scheduled(workplace, plan, job, submission, action)
@@ -196,9 +192,16 @@ def _make_log_folders(root: Path, job: Job) -> None:
                 ) from error
 
 
-def _submit(plan: Plan, scheduler: Scheduler, descriptor: int) -> Submission:
+def _submit(
+    plan: Plan, job: Job, scheduler: Scheduler, descriptor: int, undo: contextlib.ExitStack
+) -> Submission:
+    """Hand the job over; where it is not certain that there is none, nothing is undone."""
     argv = comment_with_token(plan.batch, plan.token)
-    return scheduler.submit(Handover(argv, plan.folder, plan.token, (descriptor,)))
+    try:
+        return scheduler.submit(Handover(argv, plan.folder, plan.token, (descriptor,)))
+    except SubmissionUncertain as error:
+        undo.pop_all()
+        raise _kept(job, error) from error
 
 
 def _let_go(workplace: Workplace, store: Store, job: Job) -> None:

@@ -20,7 +20,7 @@ from tests.helpers import soak
 
 pytestmark = pytest.mark.soak
 
-SCHEDULES = {"local": soak(50, 500), "slurm": soak(16, 500)}
+SCHEDULES = {"local": soak(50, 200), "slurm": soak(16, 200)}
 ROUNDS = soak(12, 200)
 """How often each of a crowd does what it does."""
 
