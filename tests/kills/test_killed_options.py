@@ -12,7 +12,13 @@ from tests.kills.points import Death, points_of
 from tests.kills.test_killed_anywhere import Note, the_record
 from tests.kills.world import World
 
-pytestmark = pytest.mark.soak
+SCHEDULERS = ["local", pytest.param("slurm", marks=pytest.mark.slurm)]
+"""No option has to do with the scheduler: a soak tries both."""
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.parametrize("world", SCHEDULERS[: soak(1, 2)], indirect=True, scope="module"),
+]
 
 OPTIONS: list[dict[str, bool]] = [
     {"commit_good_tasks": True},
@@ -37,8 +43,6 @@ def failed(world: World) -> World:
 
     Half of the existing outputs were left alone by the jobs.
     """
-    if world.scheduler != "local" and not soak(0, 1):
-        pytest.skip("no option has to do with the scheduler; `make soak` tries it")
     world.set_back("start")
     _write(world, "part.sh", "echo new > $1$SLURM_ARRAY_TASK_ID\nexit ${SLURM_ARRAY_TASK_ID:-$2}\n")
     for name in ("parts/0", "parts/1", "kept/0", "kept/1", "whole/kept"):
