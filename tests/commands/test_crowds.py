@@ -60,6 +60,8 @@ def test_sixteen_at_once_want_one_output(lab: Lab) -> None:
 
 def test_many_at_once_want_distinct_outputs(lab: Lab) -> None:
     lab.script(SCRIPT)
+    # Hundreds of them wait for one store, on a small machine longer than the minute by default.
+    lab.git("config", "datalad.hpc.store-timeout", str(soak(60, 900)))
     number = SCHEDULES[lab.scheduler]
     names = [f"out/{name}" for name in range(number)]
 
