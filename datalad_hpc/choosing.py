@@ -12,7 +12,8 @@ from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.history import RecordedCommit, records
 from datalad_hpc.record import Record
-from datalad_hpc.schedulers.arrays import array_indices, format_indices
+from datalad_hpc.schedulers.arrays import array_indices
+from datalad_hpc.wording import ranges
 from datalad_hpc.workplace import Workplace
 
 COMPLETED = "COMPLETED"
@@ -143,13 +144,13 @@ def _failed_tasks(found: Sequence[RecordedCommit]) -> list[Choice]:
 
 def _pieces(commit: RecordedCommit, tasks: Collection[int]) -> list[Choice]:
     """Tasks in as many jobs as it takes for Slurm to take the list of each."""
-    ranges = format_indices(tasks).split(",") if tasks else []
+    spans = ranges(tasks).split(",") if tasks else []
     pieces = []
-    while ranges:
-        lengths = accumulate(len(text) + 1 for text in ranges)
+    while spans:
+        lengths = accumulate(len(text) + 1 for text in spans)
         number = sum(length <= LONGEST_LIST for length in lengths)
-        pieces.append(Choice(commit, array_indices(",".join(ranges[:number]))))
-        ranges = ranges[number:]
+        pieces.append(Choice(commit, array_indices(",".join(spans[:number]))))
+        spans = spans[number:]
     return pieces
 
 

@@ -58,7 +58,7 @@ def put_back(root: Path, job: Job, left: LeftOut) -> str:
     """
     if not left.tasks:
         return ""
-    text = f"the outputs of {some_tasks(sorted(left.tasks))} are not in it"
+    text = f"the outputs of {some_tasks(left.tasks)} are not in it"
     if job.request.alternative:
         return f"{text} and stay in {job.request.alternative}"
     try:

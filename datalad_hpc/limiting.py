@@ -9,9 +9,10 @@ from dataclasses import replace
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Request
 from datalad_hpc.placeholders import split_words
-from datalad_hpc.schedulers.arrays import array_limit, format_indices
+from datalad_hpc.schedulers.arrays import array_limit
 from datalad_hpc.schedulers.sbatch import BatchCommand, tasks_of
 from datalad_hpc.schedulers.sbatch_options import read_words
+from datalad_hpc.wording import ranges
 
 
 def limited(request: Request, batch: BatchCommand) -> Request:
@@ -42,7 +43,7 @@ def refuse_other_tasks(request: Request, batch: BatchCommand) -> None:
     """
     if tasks_of(batch) != request.only_tasks:
         raise BadRequest(
-            f"the command cannot be limited to the tasks {format_indices(request.only_tasks)} by "
+            f"the command cannot be limited to the tasks {ranges(request.only_tasks)} by "
             f"an --array behind its options: {request.command}; schedule these tasks with a "
             "command of your own"
         )
@@ -76,5 +77,5 @@ def with_tasks(command: str, tasks: Sequence[int], at_a_time: int | None = None)
     at = 1 + reading.last
     ends_so = plain[at - 1].startswith("--array=") and reading.options[-1][0] == "array"
     limit = f"%{at_a_time}" if at_a_time else ""
-    option = f"--array={format_indices(tasks)}{limit}"
+    option = f"--array={ranges(tasks)}{limit}"
     return " ".join([*words[: at - ends_so], option, *words[at:]])

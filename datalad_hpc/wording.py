@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 MOST_SHOWN = 10
 """How many of an array's thousands of outputs a sentence names."""
@@ -17,22 +17,22 @@ def _and_more(number: int) -> str:
     return f" and {number:,} more" if number > 0 else ""
 
 
-def some_tasks(indices: Sequence[int]) -> str:
+def some_tasks(indices: Collection[int]) -> str:
     """Tasks of an array in few words: ``task 3``, ``tasks 0-4,7``, with the first few ranges."""
     shown = _spans(indices)[:MOST_SHOWN]
     more = _and_more(len(indices) - sum(last - first + 1 for first, last in shown))
     return f"task{'s' if len(indices) > 1 else ''} {_written(shown)}{more}"
 
 
-def ranges(indices: Sequence[int]) -> str:
+def ranges(indices: Collection[int]) -> str:
     """Task indices in the form that ``sbatch --array`` takes: ``0-4,7``."""
     return _written(_spans(indices))
 
 
-def _spans(indices: Sequence[int]) -> list[list[int]]:
+def _spans(indices: Collection[int]) -> list[list[int]]:
     """First and last index of each range."""
     spans: list[list[int]] = []
-    for index in sorted(indices):
+    for index in sorted(set(indices)):
         if spans and index == spans[-1][1] + 1:
             spans[-1][1] = index
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 from datetime import datetime, timezone
 from pathlib import Path
@@ -234,14 +233,6 @@ OK, BAD, WORSE = (
 def test_state_words(states: list[tuple[str, Phase]], word: str) -> None:
     tasks = tuple(task(*state, index) for index, state in enumerate(states))
     assert state_word(JobStatus("1", tasks)) == word
-
-
-@given(st.sets(st.integers(0, 60)))
-def test_ranges_name_each_index(indices: set[int]) -> None:
-    text = ranges(sorted(indices, reverse=True))
-    spans = [span.split("-") for span in text.split(",") if span]
-    assert [n for span in spans for n in range(int(span[0]), int(span[-1]) + 1)] == sorted(indices)
-    assert all(int(a[-1]) + 1 < int(b[0]) for a, b in itertools.pairwise(spans))
 
 
 def test_datalad_slurms_record_is_read() -> None:

@@ -6,9 +6,7 @@ The notation is that of the man page of sbatch; the limits are those of
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable
 
 from datalad_hpc.errors import BadRequest
 
@@ -48,17 +46,6 @@ def array_limit(spec: str) -> int | None:
     return int(found[1]) or None if found else None
 
 
-def format_indices(indices: Iterable[int]) -> str:
-    """Shortest list of indices and ranges, fit for ``--array``: ``0-4,7``.
-
-    Slurm refuses a value of more than 4096 characters.
-    """
-    runs = itertools.groupby(
-        enumerate(sorted(set(indices))), key=lambda numbered: numbered[1] - numbered[0]
-    )
-    return ",".join(_format_run([index for _, index in run]) for _, run in runs)
-
-
 def pending_indices(text: str) -> tuple[int, ...] | None:
     """Indices in what squeue and sacct print for pending tasks, such as ``[0,3,6,9,20%2]``.
 
@@ -90,7 +77,3 @@ def _element_indices(element: str, spec: str) -> range:
     if last > LARGEST_INDEX:
         raise BadRequest(f"--array={spec} goes beyond {LARGEST_INDEX}, the largest index of Slurm")
     return range(first, last + 1, step)
-
-
-def _format_run(run: list[int]) -> str:
-    return str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"

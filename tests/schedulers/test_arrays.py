@@ -11,7 +11,6 @@ from datalad_hpc.schedulers.arrays import (
     LARGEST_INDEX,
     array_indices,
     array_limit,
-    format_indices,
     pending_indices,
 )
 
@@ -58,28 +57,6 @@ def test_a_huge_range_is_refused_at_once() -> None:
 )
 def test_array_limit(spec: str, limit: int | None) -> None:
     assert array_limit(spec) == limit
-
-
-@pytest.mark.parametrize(
-    ("indices", "text"),
-    [
-        ([], ""),
-        ([3], "3"),
-        ([7, 0, 1, 2, 3, 4], "0-4,7"),
-        ([1, 1, 2], "1-2"),
-        ([1, 3, 5], "1,3,5"),
-    ],
-)
-def test_format_indices(indices: list[int], text: str) -> None:
-    assert format_indices(indices) == text
-
-
-@given(st.sets(st.integers(0, 3000), min_size=1, max_size=200))
-def test_formatted_indices_are_read_back(indices: set[int]) -> None:
-    text = format_indices(indices)
-    assert array_indices(text) == tuple(sorted(indices))
-    assert pending_indices(f"[{text}%3]") == tuple(sorted(indices))
-    assert len(text) <= len(",".join(map(str, indices)))
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(1, 50), st.integers(1, 99))
