@@ -146,10 +146,7 @@ def talking(
                 yield Conversation(process.stdin, process.stdout, process)
                 process.stdin.close()
             except BaseException:
-                _end_group(process)
-                with contextlib.suppress(BrokenPipeError):
-                    # It does not read any more what we had for it.
-                    process.stdin.close()
+                _break_off(process)
                 raise
     except BrokenPipeError:
         raise ProcessFailed(
@@ -282,6 +279,14 @@ def _missing(program: str, folder: str | Path) -> str:
     if not os.path.isdir(folder):
         return f"{program} could not be started: the folder {folder} does not exist"
     return f"{program} is needed and not installed (or not on PATH)"
+
+
+def _break_off(process: subprocess.Popen[bytes]) -> None:
+    """End a program that does not read any more what we had for it."""
+    _end_group(process)
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

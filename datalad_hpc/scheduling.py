@@ -79,12 +79,7 @@ def schedule(
     HpcError
       There is no new job; where it may still be, the error says so.
     """
-    try:
-        plan = make_plan(workplace, request)
-    except ContentMissing as missing:
-        # In a fresh clone the batch script itself may still have to be retrieved.
-        retrieve(workplace, request, [missing.path])
-        plan = make_plan(workplace, request)
+    plan = _planned(workplace, request)
     settle(workplace, store, scheduler_named)
     with submission_lock(workplace, plan.token) as descriptor:
         job = store.reserve(_new_job(workplace, plan, scheduler), check=request.check_outputs)
@@ -97,6 +92,15 @@ def schedule(
                 undo.pop_all()
                 _remember(workplace, store, plan, job, submission)
     return _scheduled(workplace, plan, job, submission, action)
+
+
+def _planned(workplace: Workplace, request: Request) -> Plan:
+    try:
+        return make_plan(workplace, request)
+    except ContentMissing as missing:
+        # In a fresh clone the batch script itself may still have to be retrieved.
+        retrieve(workplace, request, [missing.path])
+        return make_plan(workplace, request)
 
 
 def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) -> None:
