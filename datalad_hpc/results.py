@@ -38,7 +38,8 @@ UNTOUCHED = {
 """What holds where a request cannot be met."""
 
 KEPT = {
-    "schedule": "the job was not submitted and its outputs are free again",
+    "schedule": "the job was not submitted and its outputs are free again, at the latest with the "
+    "next command",
     "finish": "what was reported is done, all other jobs are still open with their outputs where "
     "they are",
     "reschedule": "the jobs that were reported are submitted and tracked, no other was",
