@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,14 @@ def wait_for(
             raise AssertionError(f"{condition} did not come true within {timeout:g} seconds")
         time.sleep(interval)
     return answer
+
+
+def git_says(folder: Path, *arguments: str) -> str:
+    """What a Git command prints; the test fails with the command."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout
 
 
 def is_locked(path: Path) -> bool:

@@ -16,7 +16,7 @@ from datalad.api import Dataset
 
 from datalad_hpc import submissions
 from datalad_hpc.claims import claim_for
-from datalad_hpc.job import Job, JobState, Request, Submission
+from datalad_hpc.job import Job, JobState, Submission
 from datalad_hpc.store import open_store, rows
 from datalad_hpc.submissions import settle_submissions, submission_lock
 from datalad_hpc.workplace import Workplace
@@ -110,25 +110,10 @@ def test_a_lock_that_was_removed_before_it_was_held_is_made_again(
 
 
 def unsettled(output: str, state: JobState) -> Job:
-    """A job that is being submitted."""
-    return Job(
-        key=0,
-        token=secrets.token_hex(8),
-        state=state,
-        scheduler="slurm",
-        cluster="",
-        job_id="",
-        created=rows.now(),
-        submitted=None,
-        request=Request("sbatch job.sh", "", (), (output,)),
-        script="",
-        submit_line=(),
-        tasks=None,
-        head="",
-        commit="",
-        ref="",
-        claims=(claim_for(output),),
-    )
+    """A job that is being submitted at this moment."""
+    token = secrets.token_hex(8)
+    claims = (claim_for(output),)
+    return a_job(0, token=token, state=state, job_id="", created=rows.now(), claims=claims)
 
 
 @pytest.mark.parametrize("state", [JobState.RESERVED, JobState.SUBMITTING])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers import wait_for
+from tests.helpers import git_says, wait_for
 
 if TYPE_CHECKING:
     from datalad.api import Dataset
@@ -90,13 +89,7 @@ class Lab:
         return self.dataset.reschedule(*revision, **QUIET, **options)
 
     def git(self, *arguments: str, folder: str = "") -> str:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=self.root / folder,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        return git_says(self.root / folder, *arguments)
 
     def changes(self, folder: str = "") -> str:
         """What ``git status`` has to say; empty if all is committed."""

@@ -6,14 +6,13 @@ import os
 import shutil
 import sqlite3
 import stat
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.children import Outcome
-from tests.helpers import is_locked, wait_for
+from tests.helpers import git_says, is_locked, wait_for
 from tests.kills.points import Death, outcome_of
 
 OVER = ("COMPLETED", "FAILED", "CANCELLED")
@@ -103,13 +102,7 @@ class World:
     # Looking
 
     def git(self, *arguments: str, folder: str = "") -> str:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=self.root / folder,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        return git_says(self.root / folder, *arguments)
 
     def changes(self, folder: str = "") -> list[str]:
         """What ``git status`` has to say."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from datalad_hpc.claims import claim_for
 from datalad_hpc.job import Job, JobState, Request
 from datalad_hpc.store import Store, open_store
+from tests.jobs import a_job
 
 NewJob = Callable[..., Job]
 
@@ -23,24 +23,14 @@ def new_job() -> NewJob:
 
     def make(*outputs: str, **fields: Any) -> Job:
         values: dict[str, Any] = {
-            "key": 0,
             "token": secrets.token_hex(8),
             "state": JobState.RESERVED,
-            "scheduler": "slurm",
-            "cluster": "",
             "job_id": "",
-            "created": datetime(2024, 5, 1, 12, tzinfo=timezone.utc),
             "submitted": None,
             "request": Request("sbatch job.sh", "", (), outputs),
-            "script": "",
-            "submit_line": (),
-            "tasks": None,
-            "head": "",
-            "commit": "",
-            "ref": "",
             "claims": tuple(map(claim_for, outputs)),
         }
-        return Job(**{**values, **fields})
+        return a_job(0, **{**values, **fields})
 
     return make
 
