@@ -6,6 +6,7 @@ times are timezone-aware UTC, durations are seconds and sizes are bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -169,11 +170,36 @@ class Request:
     task_outputs: tuple[str, ...] = ()
     only_tasks: tuple[int, ...] = ()
     """Tasks of the array that are to run, if not all; the plan has them in its command."""
+    submits: bool = False
+    """Whether the command is a site's own submission program, which names the jobs it made."""
+    resources: Mapping[str, str] = field(default_factory=dict)
+    """Options for sbatch by long name, from shorthand and templates; flags have an empty value."""
+    container: str = ""
+    """Name of the container (datalad-container) that the command, already wrapped, runs in."""
+    after: tuple[str, ...] = ()
+    """Ids of jobs that it is to wait for, besides those that make its inputs."""
+    sweep: tuple[Mapping[str, str], ...] = ()
+    """Values of each task of a sweep by placeholder; tasks count from 0. Command, inputs and
+    message have the placeholders in them, and so have the templates of outputs."""
+    max_concurrent: int | None = None
+    """How many tasks of a sweep may run at a time."""
 
     @property
     def declared(self) -> tuple[str, ...]:
         """All outputs as they are shown to the user."""
         return (*self.outputs, *self.task_outputs)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One task of a sweep, which is committed by itself."""
+
+    index: int
+    state: JobState = JobState.OPEN
+    """Open, finished or closed."""
+    commit: str = ""
+    """As in :class:`Job`."""
+    ref: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,6 +232,14 @@ class Job:
     worktree: str = ""
     """Which of the dataset's Git worktrees the job belongs to: its Git folder relative to the
     shared one, empty for the main one."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """What the host of the submission was like; JSON values only."""
+    depends_on: tuple[int, ...] = ()
+    """Rows of the jobs that it waits for."""
+    also: tuple[Submission, ...] = ()
+    """Further jobs of one submission program; the first is in ``job_id``."""
+    parts: tuple[Part, ...] = ()
+    """The tasks of a sweep; empty for any other job."""
 
     @property
     def label(self) -> str:

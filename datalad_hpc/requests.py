@@ -47,11 +47,11 @@ UNSUITED = {
 
 def make_request(
     workplace: Workplace,
-    command: str | Sequence[str] | None,
+    cmd: str | Sequence[str] | None = None,
     *,
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
-    alternative: str | None = None,
+    alt_dir: str | None = None,
     message: str = "",
     **options: Any,
 ) -> Request:
@@ -62,7 +62,7 @@ def make_request(
     BadRequest
       It has no command or no output, a path that cannot be one, or a text that no commit can hold.
     """
-    if not command or not one_line(command):
+    if not cmd or not one_line(cmd):
         raise BadRequest("no command is given; what follows the options has to start with sbatch")
     if not outputs:
         raise BadRequest(
@@ -72,13 +72,13 @@ def make_request(
     values = {**substitutions(workplace), "inputs": list(inputs), "outputs": list(outputs)}
     declared, task_outputs = _declared(workplace, outputs, values)
     return Request(
-        command=one_line(command),
+        command=one_line(cmd),
         message=recordable("the message", message),
         folder=workplace.folder,
         inputs=fill_paths(inputs, values),
         outputs=declared,
         task_outputs=task_outputs,
-        alternative=check_alternative(alternative, workplace.root) if alternative else None,
+        alternative=check_alternative(alt_dir, workplace.root) if alt_dir else None,
         **options,
     )
 

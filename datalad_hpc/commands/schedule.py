@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from argparse import REMAINDER
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.distribution.dataset import datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
 from datalad.interface.utils import generic_result_renderer
-from datalad.support.constraints import EnsureBool, EnsureChoice, EnsureNone, EnsureStr
-from datalad.support.param import Parameter
 from datalad.ui import ui
 
-from datalad_hpc.commands.shared import (
-    alternative_option,
-    as_tuple,
-    assume_ready_option,
-    chosen_scheduler,
-    jobs_option,
-    opened,
-)
+from datalad_hpc.commands.schedule_options import PARAMETERS
+from datalad_hpc.commands.shared import as_tuple, chosen_scheduler, opened
 from datalad_hpc.interruption import interruptible
+
+LISTS = ("inputs", "outputs")
+"""Parameters that may be given once or many times."""
+
+OF_JOB = ("cmd", *LISTS, "message", "expand", "assume_ready", "check_outputs", "jobs", "alt_dir")
+"""Parameters that say what one job is to be."""
 
 
 @build_doc
@@ -58,78 +55,7 @@ class Schedule(Interface):
     result_renderer = "tailored"
     on_failure = "stop"
 
-    _params_ = dict(
-        cmd=Parameter(
-            args=("cmd",),
-            nargs=REMAINDER,
-            metavar="COMMAND",
-            doc="""submission to run; a leading '--' can be used to tell it from
-            the options of this command.""",
-        ),
-        dataset=Parameter(
-            args=("-d", "--dataset"),
-            doc="""dataset that the job belongs to; by default the one around the
-            current directory. If it is given, paths are relative to its root and
-            the command is submitted from there.""",
-            constraints=EnsureDataset() | EnsureNone(),
-        ),
-        inputs=Parameter(
-            args=("-i", "--input"),
-            dest="inputs",
-            metavar="PATH",
-            action="append",
-            doc="""a file, directory or glob whose content is retrieved before
-            the job is submitted. [CMD: Can be given more than once. CMD]""",
-        ),
-        outputs=Parameter(
-            args=("-o", "--output"),
-            dest="outputs",
-            metavar="PATH",
-            action="append",
-            doc="""a file, directory or glob that the job writes. It is reserved
-            until the job is finished or closed. At least one is needed. "{task}"
-            stands for the index of each task of an array.
-            [CMD: Can be given more than once. CMD]""",
-        ),
-        expand=Parameter(
-            args=("--expand",),
-            constraints=EnsureChoice(None, "inputs", "outputs", "both"),
-            doc="""write the files that globs and directories stood for into the
-            record, instead of the declared paths.""",
-        ),
-        assume_ready=assume_ready_option,
-        message=Parameter(
-            args=("-m", "--message"),
-            metavar="MESSAGE",
-            constraints=EnsureStr() | EnsureNone(),
-            doc="text for the message of the job's commit.",
-        ),
-        check_outputs=Parameter(
-            args=("--check-outputs",),
-            metavar="BOOL",
-            constraints=EnsureBool(),
-            doc="""whether outputs that are reserved by other jobs are refused.
-            Switch this off only where you know that the jobs write different
-            files.""",
-        ),
-        dry_run=Parameter(
-            args=("--dry-run",),
-            constraints=EnsureChoice(None, "basic", "command"),
-            doc="""submit nothing, show what would be submitted: with "basic" the
-            expanded command, inputs, outputs and logs, with "command" the
-            expanded command only.""",
-        ),
-        alt_dir=alternative_option,
-        scheduler=Parameter(
-            args=("--scheduler",),
-            metavar="NAME",
-            constraints=EnsureStr() | EnsureNone(),
-            doc="""where to submit: "slurm", "local" (this machine), or "auto":
-            Slurm where sbatch is on PATH, this machine otherwise. Default: the
-            setting "datalad.hpc.scheduler", else "auto".""",
-        ),
-        jobs=jobs_option,
-    )
+    _params_ = PARAMETERS
 
     _examples_ = [
         dict(
@@ -169,7 +95,18 @@ class Schedule(Interface):
         alt_dir: str | None = None,
         scheduler: str | None = None,
         jobs: int | None = None,
+        container: str | None = None,
+        resources: Any = None,
+        template: str | None = None,
+        list_templates: bool = False,
+        foreach: Any = None,
+        foreach_file: str | None = None,
+        max_concurrent: int | None = None,
+        after: Any = None,
+        submits: bool = False,
+        batch: Any = None,
     ) -> Iterator[dict[str, Any]]:
+        asked = dict(locals())
         from datalad_hpc import scheduling
         from datalad_hpc.requests import make_request
         from datalad_hpc.results import as_results
@@ -177,18 +114,7 @@ class Schedule(Interface):
 
         workplace = Workplace.of(dataset, "schedule a job")
         with as_results(scheduling.ACTION, workplace.root) as results:
-            request = make_request(
-                workplace,
-                cmd,
-                inputs=as_tuple(inputs),
-                outputs=as_tuple(outputs),
-                alternative=alt_dir,
-                expand=expand,
-                assume_ready=assume_ready,
-                message=message or "",
-                check_outputs=check_outputs,
-                jobs=jobs,
-            )
+            request = make_request(workplace, **_of_job(asked))
             if dry_run:
                 yield scheduling.dry_run(workplace, request)
             else:
@@ -209,6 +135,15 @@ class Schedule(Interface):
             from datalad_hpc.results import visible_line
 
             ui.message("\n".join(map(visible_line, _dry_run_lines(dry_run))))
+
+
+def _of_job(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of one job, lists as such."""
+    return {
+        name: as_tuple(asked[name]) if name in LISTS else asked[name]
+        for name in OF_JOB
+        if asked.get(name) is not None
+    }
 
 
 def _dry_run_lines(dry_run: dict[str, Any]) -> Iterator[str]:

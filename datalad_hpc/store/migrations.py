@@ -39,5 +39,14 @@ def _know_tasks(_connection: Connection) -> None:
     """Version 3 tells of outputs of tasks, which an older program cannot read; nothing moves."""
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_stems, _know_tasks)
+def _know_sweeps(connection: Connection) -> None:
+    """Version 4 commits the tasks of a sweep one by one, and knows files of jobs."""
+    for table, column in (("jobs", "batch"), ("tasks", "standing"), ("tasks", "ref")):
+        connection.exec_driver_sql(
+            f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT ''"
+        )
+    connection.exec_driver_sql("CREATE INDEX jobs_by_batch ON jobs (batch) WHERE batch != ''")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_stems, _know_tasks, _know_sweeps)
 """The first leads from version 1 to version 2, and so on."""

@@ -9,7 +9,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 from datalad_hpc.claims import stem_of
-from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request, TaskStatus
+from datalad_hpc.job import (
+    Claim,
+    ClaimKind,
+    ClaimRole,
+    Job,
+    JobState,
+    Request,
+    Submission,
+    TaskStatus,
+)
 
 PLAIN_TASK = -1
 """Number under which the one task of a plain job is kept."""
@@ -49,6 +58,8 @@ def now() -> datetime:
 def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, Any]:
     """The row of a job that has none yet."""
     request = asdict(job.request)
+    # Each task's values have a row of their own.
+    del request["sweep"]
     return {
         "scope": scope,
         "token": job.token,
@@ -70,12 +81,16 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
                 "tasks": job.tasks,
                 "head": job.head,
                 "worktree": job.worktree,
+                "environment": job.environment,
+                "depends_on": job.depends_on,
+                "also": [(more.job_id, more.cluster) for more in job.also],
             }
         ),
         "attempt_of": attempt_of,
         "commit": job.commit,
         "ref": job.ref,
         "note": job.note,
+        "batch": "",
     }
 
 
@@ -105,6 +120,9 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim]) -> Job:
         tasks=None if tasks is None else tuple(tasks),
         head=more["head"],
         worktree=more.get("worktree", ""),
+        environment=more.get("environment", {}),
+        depends_on=tuple(more.get("depends_on", ())),
+        also=tuple(Submission(*told) for told in more.get("also", ())),
         commit=commit,
         ref=ref,
         note=note,
@@ -156,4 +174,6 @@ def task_row(job: int, task: TaskStatus, commit: str) -> dict[str, Any]:
         "state": task.state,
         "facts": json.dumps(facts),
         "commit": commit,
+        "standing": "",
+        "ref": "",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Kept in SQLite's ``user_version``; a change of the tables below raises it by one and
 needs a migration."""
 
@@ -33,8 +33,11 @@ jobs = Table(
     Column("commit", String(64), nullable=False),
     Column("ref", Text, nullable=False),
     Column("note", Text, nullable=False),
+    # Which line of which file of jobs it is from; empty for jobs that were scheduled alone.
+    Column("batch", Text, nullable=False, server_default=""),
     Index("jobs_by_state", "scope", "state"),
     Index("jobs_by_id", "scope", "job_id"),
+    Index("jobs_by_batch", "batch", sqlite_where=text("batch != ''")),
 )
 
 tasks = Table(
@@ -47,6 +50,9 @@ tasks = Table(
     Column("state", Text, nullable=False),
     Column("facts", Text, nullable=False),
     Column("commit", String(64), nullable=False),
+    # Of the tasks of sweeps, which are committed one by one: the state as in jobs, and the ref.
+    Column("standing", Text, nullable=False, server_default=""),
+    Column("ref", Text, nullable=False, server_default=""),
 )
 
 claims = Table(
