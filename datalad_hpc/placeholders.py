@@ -23,6 +23,7 @@ from datalad_hpc.templates import TASK
 _WORD = re.compile(r"""(?:[^ \t\r\n'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
 _BLANKS = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|[ \t\r\n]+""", re.DOTALL)
 _SHELL = re.compile(r"[;&|<>`()]|\$\(")
+_PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*(?:\[\d+\])?\}")
 _WRAP = re.compile(r"--wr(?:ap?)?(=|$)")
 """The option with a shell's text, in full or as far as sbatch needs it to know it."""
 _QUOTED_PIECE = re.compile(
@@ -70,7 +71,17 @@ def _line(command: str | Sequence[str]) -> str:
     if isinstance(command, str):
         return command
     words = list(command[1:] if command and command[0] == "--" else command)
-    return words[0] if len(words) == 1 else shlex.join(words)
+    return words[0] if len(words) == 1 else " ".join(map(_quoted_word, words))
+
+
+def _quoted_word(word: str) -> str:
+    """A word for a shell; a lone placeholder stays bare, since it may stand for several words."""
+    return word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word)
+
+
+def is_submission(command: str) -> bool:
+    """Whether a command hands a batch script to sbatch itself, and is not run as the job."""
+    return os.path.basename(command.split(maxsplit=1)[0].strip("'\"")) == "sbatch"
 
 
 def split_words(line: str) -> list[str]:
@@ -116,7 +127,7 @@ def fill_command(line: str, values: Mapping[str, Any]) -> list[str]:
         found = _WRAP.match(plain)
         if (found and found[1]) or (arguments and _WRAP.fullmatch(arguments[-1])):
             option = found[0] if found else ""
-            arguments.append(option + _fill_shell_text(plain[len(option) :], values))
+            arguments.append(option + fill_shell_text(plain[len(option) :], values))
         elif plain != word:
             arguments.append(fill(plain, values))
         else:
@@ -124,8 +135,14 @@ def fill_command(line: str, values: Mapping[str, Any]) -> list[str]:
     return arguments
 
 
-def _fill_shell_text(text: str, values: Mapping[str, Any]) -> str:
-    """Fill a text that a shell will read, so that a name is never anything but a name."""
+def fill_shell_text(text: str, values: Mapping[str, Any]) -> str:
+    """Fill a text that a shell will read, so that a name is never anything but a name.
+
+    Raises
+    ------
+    BadRequest
+      A placeholder is not known, or stands where nothing can be quoted.
+    """
     pieces = []
     for found in _QUOTED_PIECE.finditer(text):
         if found["single"] is not None:

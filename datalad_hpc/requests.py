@@ -1,48 +1,20 @@
-"""From what a user typed, or a record says, to a plan of one submission; nothing is changed."""
+"""From what a user typed to a request, its paths made relative to the dataset's root."""
 
 from __future__ import annotations
 
-import getpass
-import glob
-import os
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from datalad_hpc.claims import ClaimedPaths, shown
+from datalad_hpc.claims import shown
 from datalad_hpc.errors import BadRequest
-from datalad_hpc.facts import facts_path
-from datalad_hpc.globs import top_of
-from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Request
-from datalad_hpc.limiting import limited, refuse_other_tasks
-from datalad_hpc.placeholders import (
-    expand_paths,
-    fill_command,
-    fill_paths,
-    one_line,
-    recordable,
-)
-from datalad_hpc.schedulers.logs import LogFile, log_files
-from datalad_hpc.schedulers.sbatch import (
-    BatchCommand,
-    read_batch_command,
-    tasks_of,
-    with_script,
-    work_folder,
-)
+from datalad_hpc.job import Request
+from datalad_hpc.placeholders import fill_paths, one_line, recordable
 from datalad_hpc.staging import check_alternative
-from datalad_hpc.templates import TASK, glob_of, path_of, refuse_variants, template_of
+from datalad_hpc.templates import TASK, refuse_variants, template_of
 from datalad_hpc.workplace import Workplace
 
 SUBSTITUTIONS = "datalad.run.substitutions."
-
-UNSUITED = {
-    "wait": "does not return before the job has ended",
-}
-"""Options of sbatch that do not go with tracking a job, and why."""
 
 
 def make_request(
@@ -63,7 +35,7 @@ def make_request(
       It has no command or no output, a path that cannot be one, or a text that no commit can hold.
     """
     if not cmd or not one_line(cmd):
-        raise BadRequest("no command is given; what follows the options has to start with sbatch")
+        raise BadRequest("no command is given; it follows the options of `datalad schedule`")
     if not outputs:
         raise BadRequest(
             "at least one output is needed (-o PATH), which the job reserves and `datalad finish` "
@@ -105,188 +77,3 @@ def substitutions(workplace: Workplace) -> dict[str, Any]:
         for name, value in workplace.config.items()
         if name.startswith(SUBSTITUTIONS)
     }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A request worked out to the last detail."""
-
-    request: Request
-    token: str
-    batch: BatchCommand
-    """The submission as the scheduler will read it."""
-    folder: str
-    """Absolute path of the folder from which it is submitted."""
-    outputs: tuple[Claim, ...]
-    inputs: tuple[str, ...]
-    """Existing inputs, globs expanded, as seen from the request's folder."""
-    base: str
-    """What is the dataset's root to the job: the root, or the alternative directory."""
-
-    @property
-    def tasks(self) -> tuple[int, ...] | None:
-        """Array indices, ``None`` for a plain job."""
-        return tasks_of(self.batch)
-
-
-def make_plan(workplace: Workplace, request: Request) -> Plan:
-    """Work a request out, and check all that can be checked beforehand.
-
-    Raises
-    ------
-    BadRequest
-      Something is wrong with it.
-    """
-    here = workplace.root / request.folder
-    if not here.is_dir():
-        raise BadRequest(f"the folder {here}, where the job is to start, does not exist")
-    inputs = tuple(expand_paths(request.inputs, here))
-    if request.expand in ("inputs", "both"):
-        request = replace(request, inputs=inputs)
-    base = request.alternative or str(workplace.root)
-    folder = os.path.join(base, request.folder).rstrip("/")
-    values = _values(workplace, request, folder, inputs)
-    batch = read_batch_command(fill_command(request.command, values), str(here), os.environ)
-    _refuse_unsuited(batch)
-    if request.only_tasks:
-        request = limited(request, batch)
-        batch = read_batch_command(fill_command(request.command, values), str(here), os.environ)
-        refuse_other_tasks(request, batch)
-    if request.alternative:
-        batch = _moved(batch, workplace, folder)
-    if not _can_be_made(work_folder(batch, folder), request.alternative):
-        raise BadRequest(
-            f"the folder {work_folder(batch, folder)}, where the job is to run, does not exist; "
-            "Slurm would accept the job and fail it without a log"
-        )
-    _refuse_folders_of_ids(batch, folder)
-    outputs = _claimed_outputs(workplace, request, tasks_of(batch))
-    return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
-
-
-def _can_be_made(folder: str, alternative: str | None) -> bool:
-    """Whether a job's folder is there, or lies where we make folders."""
-    if os.path.isdir(folder):
-        return True
-    return bool(alternative) and Path(os.path.normpath(folder)).is_relative_to(str(alternative))
-
-
-def _claimed_outputs(
-    workplace: Workplace, request: Request, tasks: Sequence[int] | None
-) -> tuple[Claim, ...]:
-    """Claims of the whole job, and of each task."""
-    whole = [workplace.claim(path, base=workplace.root) for path in request.outputs]
-    if request.task_outputs and tasks is None:
-        raise BadRequest(
-            f"{request.task_outputs[0]!r} has {{task}}, the index of an array's task, but the job "
-            "is no array; ask for one with --array or leave {task} out"
-        )
-    of_tasks = [
-        replace(workplace.claim(path_of(template, task), base=workplace.root), task=task)
-        for template in request.task_outputs
-        for task in tasks or ()
-    ]
-    _refuse_shared(whole, of_tasks)
-    return (*whole, *of_tasks)
-
-
-def _refuse_shared(whole: Sequence[Claim], of_tasks: Sequence[Claim]) -> None:
-    """What lies in both could not be left out together with a task that failed."""
-    held = ClaimedPaths((claim, shown(claim)) for claim in whole)
-    for claim in of_tasks:
-        if of_job := held.holder(claim):
-            raise BadRequest(
-                f"the output {of_job} of the whole job and {shown(claim)} of task {claim.task} "
-                "overlap; declare one of them only"
-            )
-
-
-def _refuse_folders_of_ids(batch: BatchCommand, folder: str) -> None:
-    """Nobody can make such a folder before the job starts, and without it there is no job."""
-    stand_in = "0job0"
-    for log in log_files(batch, folder, stand_in, getpass.getuser()):
-        if stand_in in os.path.dirname(log.path):
-            raise BadRequest(
-                "the folder of a log is named after the job's id, so it cannot be there when the "
-                "job starts, and the job would fail without a log; put the id into the file's name"
-            )
-
-
-def _refuse_unsuited(batch: BatchCommand) -> None:
-    for name, reason in UNSUITED.items():
-        if name in batch.options:
-            raise BadRequest(f"sbatch --{name} {reason}; leave it out")
-
-
-def _values(
-    workplace: Workplace, request: Request, folder: str, inputs: Sequence[str]
-) -> dict[str, Any]:
-    needs_tmpdir = "{tmpdir}" in request.command
-    declared = (*request.outputs, *map(glob_of, request.task_outputs))
-    outputs = [_seen_from(request.folder, path) for path in declared]
-    return {
-        **substitutions(workplace),
-        "pwd": folder,
-        "dspath": request.alternative or str(workplace.root),
-        "tmpdir": tempfile.mkdtemp(prefix="datalad-hpc-") if needs_tmpdir else "",
-        "inputs": list(inputs),
-        "outputs": expand_paths(outputs, workplace.root / request.folder),
-    }
-
-
-def _seen_from(folder: str, path: str) -> str:
-    if not folder:
-        return path
-    return os.path.relpath(path, folder) + ("/" if path.endswith("/") else "")
-
-
-def _moved(batch: BatchCommand, workplace: Workplace, folder: str) -> BatchCommand:
-    """The same submission from the alternative directory, with the dataset's own script."""
-    chdir = batch.options.get("chdir", "")
-    if os.path.isabs(chdir) and Path(os.path.realpath(chdir)).is_relative_to(workplace.root):
-        raise BadRequest(
-            f"with an alternative directory the job cannot change to {chdir} in the dataset; "
-            "give --chdir relative to the folder of the command"
-        )
-    argv: Sequence[str] = batch.argv
-    if batch.script_path is not None:
-        argv = with_script(batch, batch.script_path)
-    return read_batch_command(argv, os.path.dirname(batch.script_path or "/"), os.environ)
-
-
-def log_claims(workplace: Workplace, plan: Plan, job_id: str) -> tuple[Claim, ...]:
-    """Claims of a job's log files in the dataset, and of the file with the scheduler's facts.
-
-    Parameters
-    ----------
-    job_id:
-      The scheduler's id, or a stand-in that is unique before there is one.
-    """
-    logs = []
-    for log in log_files(plan.batch, plan.folder, job_id, getpass.getuser()):
-        path = _in_dataset(workplace, plan, log)
-        if path is not None:
-            workplace.refuse_unfit(path)
-            kind = ClaimKind.GLOB if log.is_glob else ClaimKind.FILE
-            logs.append(Claim(path, kind, ClaimRole.LOG))
-    facts = facts_path(plan.request.folder, logs, job_id)
-    return (*logs, Claim(facts, ClaimKind.FILE, ClaimRole.LOG))
-
-
-def _in_dataset(workplace: Workplace, plan: Plan, log: LogFile) -> str | None:
-    """A log's place in the dataset; ``None`` where it does not get there."""
-    folder = top_of(log.path) if log.is_glob else os.path.dirname(log.path)
-    rest = log.path.split("/")[len(folder.split("/")) :]
-    folder = os.path.realpath(folder)
-    path = "/".join([glob.escape(folder) if log.is_glob else folder, *rest])
-    for base in (os.path.realpath(plan.base), str(workplace.root)):
-        start = f"{glob.escape(base) if log.is_glob else base}/"
-        if path.startswith(start):
-            return path[len(start) :]
-    return None
-
-
-def logs_outside(workplace: Workplace, plan: Plan, job_id: str) -> list[str]:
-    """Logs that cannot be committed, since they lie outside of the dataset."""
-    logs = log_files(plan.batch, plan.folder, job_id, getpass.getuser())
-    return [log.path for log in logs if _in_dataset(workplace, plan, log) is None]

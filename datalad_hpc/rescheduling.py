@@ -14,8 +14,8 @@ from datalad_hpc.history import RecordedCommit
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import recordable
+from datalad_hpc.planning import make_plan
 from datalad_hpc.record import Record
-from datalad_hpc.requests import make_plan
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.scheduling import SchedulerNamed, schedule

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import posixpath
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from datalad_hpc import staging
-from datalad_hpc.commit import preparing
 from datalad_hpc.commit.head import ADJUSTED, checked_out
 from datalad_hpc.errors import (
     BadRequest,
@@ -22,19 +16,23 @@ from datalad_hpc.errors import (
     SubmissionUncertain,
     SubmissionUntracked,
 )
-from datalad_hpc.globs import top_of
 from datalad_hpc.interruption import uncut
-from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request, Submission
-from datalad_hpc.located import is_gits_own
-from datalad_hpc.requests import Plan, log_claims, logs_outside, make_plan
-from datalad_hpc.results import Result, job_result, result
-from datalad_hpc.retrieving import get_inputs, install_subdatasets, retrieve
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request, Submission
+from datalad_hpc.placeholders import is_submission
+from datalad_hpc.planned_logs import log_claims, logs_outside
+from datalad_hpc.planning import Plan, make_plan
+from datalad_hpc.preparation import prepare
+from datalad_hpc.results import Result, job_result
+from datalad_hpc.retrieving import retrieve
 from datalad_hpc.schedulers.base import Handover, Scheduler
-from datalad_hpc.schedulers.sbatch import comment_with_token, work_folder
+from datalad_hpc.schedulers.sbatch import (
+    BatchCommand,
+    comment_with_token,
+    with_script,
+)
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
-from datalad_hpc.submissions import release, settle_submissions, submission_lock
-from datalad_hpc.wording import some_of
+from datalad_hpc.submissions import release, script_path, settle_submissions, submission_lock
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.scheduling")
@@ -85,10 +83,10 @@ def schedule(
         job = store.reserve(_new_job(workplace, plan, scheduler), check=request.check_outputs)
         with contextlib.ExitStack() as undo:
             undo.callback(_let_go, workplace, store, job)
-            _prepare(workplace, plan, job)
+            prepare(workplace, plan, job)
             with uncut():
                 store.move(job, JobState.SUBMITTING)
-                submission = _submit(plan, job, scheduler, descriptor, undo)
+                submission = _submit(workplace, plan, job, scheduler, descriptor, undo)
                 undo.pop_all()
                 _remember(workplace, store, plan, job, submission)
     return _scheduled(workplace, plan, job, submission, action)
@@ -145,67 +143,30 @@ def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
     )
 
 
-def _prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
-    """Get inputs, make existing outputs writable, make the folders of logs."""
-    request = plan.request
-    if request.assume_ready not in ("inputs", "both"):
-        get_inputs(workplace, request)
-    if request.alternative:
-        _prepare_alternative(workplace, plan, job, Path(request.alternative))
-    elif request.assume_ready not in ("outputs", "both"):
-        install_subdatasets(workplace, plan.outputs)
-        preparing.make_writable(workplace.root, plan.outputs, job.token)
-    if not request.alternative:
-        _make_log_folders(workplace.root, job)
-
-
-def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative: Path) -> None:
-    inputs = [
-        os.path.relpath(workplace.root / plan.request.folder / path, workplace.root)
-        for path in plan.inputs
-    ]
-    outside = [
-        path
-        for path in inputs
-        if f"{path}/".startswith("../") or is_gits_own(workplace.without_links(path))
-    ]
-    if outside:
-        raise BadRequest(
-            f"inputs outside of the dataset, or in Git's own folder, cannot be copied: "
-            f"{some_of(outside)}"
-        )
-    staging.make_folders(alternative, plan.request.folder, job.claims)
-    chdir = Path(os.path.normpath(work_folder(plan.batch, plan.folder)))
-    if chdir.is_relative_to(alternative):
-        staging.make_folder(alternative, str(chdir.relative_to(alternative)))
-    staging.stage_inputs(workplace.root, alternative, inputs)
-
-
-def _make_log_folders(root: Path, job: Job) -> None:
-    """A job whose log folder is missing fails without a word, and without a log."""
-    for claim in job.claims:
-        if claim.role is ClaimRole.LOG:
-            folder = posixpath.dirname(claim.path)
-            folder = top_of(folder) if claim.kind is ClaimKind.GLOB else folder
-            try:
-                (root / folder).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise BadRequest(
-                    f"the folder {root / folder} for the job's log could not be made: "
-                    f"{error.strerror}"
-                ) from error
-
-
 def _submit(
-    plan: Plan, job: Job, scheduler: Scheduler, descriptor: int, undo: contextlib.ExitStack
+    workplace: Workplace,
+    plan: Plan,
+    job: Job,
+    scheduler: Scheduler,
+    descriptor: int,
+    undo: contextlib.ExitStack,
 ) -> Submission:
     """Hand the job over; where it is not certain that there is none, nothing is undone."""
-    argv = comment_with_token(plan.batch, plan.token)
+    argv = comment_with_token(_with_file(workplace, plan), plan.token)
     try:
         return scheduler.submit(Handover(argv, plan.folder, plan.token, (descriptor,)))
     except SubmissionUncertain as error:
         undo.pop_all()
         raise _kept(job, error) from error
+
+
+def _with_file(workplace: Workplace, plan: Plan) -> BatchCommand:
+    """The submission; a script that was made for the command gets a file until it is over."""
+    if is_submission(plan.request.command):
+        return plan.batch
+    path = script_path(workplace, plan.token)
+    path.write_text(plan.batch.text)
+    return replace(plan.batch, argv=with_script(plan.batch, str(path)))
 
 
 def _let_go(workplace: Workplace, store: Store, job: Job) -> None:
@@ -255,25 +216,4 @@ def _scheduled(
         f"job {submission.job_id} on {job.scheduler}: {plan.request.command}{note}",
         opened,
         slurm_job_status="SUBMITTED",
-    )
-
-
-def dry_run(workplace: Workplace, request: Request, *, action: str = ACTION) -> Result:
-    """What would be submitted; changes nothing."""
-    plan = make_plan(workplace, request)
-    return result(
-        action,
-        workplace.root,
-        "ok",
-        "dry run: nothing was submitted",
-        dry_run={
-            "command": request.command,
-            "argv": list(plan.batch.argv),
-            "command_line": shlex.join(plan.batch.argv),
-            "folder": plan.folder,
-            "inputs": list(plan.inputs),
-            "outputs": list(request.declared),
-            "logs": [claim.path for claim in log_claims(workplace, plan, "JOBID")],
-            "tasks": list(plan.tasks) if plan.tasks is not None else None,
-        },
     )

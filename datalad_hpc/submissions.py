@@ -33,6 +33,17 @@ def _lock_path(workplace: Workplace, token: str) -> Path:
     return workplace.local_state / token.join(_LOCKS)
 
 
+def script_path(workplace: Workplace, token: str) -> Path:
+    """Where the script that is made for a command lies while it is submitted."""
+    return _lock_path(workplace, token).with_suffix(".sh")
+
+
+def _remove(path: Path) -> None:
+    """Remove a lock, and first the script beside it: who finds a lock looks for both."""
+    path.with_suffix(".sh").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def submission_lock(workplace: Workplace, token: str) -> Iterator[int]:
     """Say that somebody is at work on a submission; gives the descriptor to hand on."""
@@ -45,7 +56,7 @@ def submission_lock(workplace: Workplace, token: str) -> Iterator[int]:
         os.close(descriptor)
         with contextlib.suppress(OSError):
             # It harms nobody: what becomes of the submission is more important.
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 def _made_and_locked(path: Path) -> int:
@@ -81,7 +92,7 @@ def _taken_over(path: Path) -> Iterator[bool]:
         mine = _is_still(descriptor, path)
         yield mine
         if mine:
-            path.unlink(missing_ok=True)
+            _remove(path)
     finally:
         os.close(descriptor)
 

@@ -13,7 +13,7 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 
 LADDER = (
     # values
-    {"errors", "globs", "interruption", "job"},
+    {"errors", "globs", "interruption", "job", "job_script"},
     {"beneath", "collection", "nearness", "process", "templates", "wording"},
     {"claims"},
     {"facts", "located", "placeholders", "record"},
@@ -22,7 +22,9 @@ LADDER = (
     # parts of stories
     {"history", "limiting", "polling", "progress", "results", "workplace"},
     {"choosing", "good_tasks", "requests", "retrieving", "rounds", "submissions"},
-    {"deciding", "scheduling"},
+    {"planning"},
+    {"planned_logs", "preparation"},
+    {"deciding", "dry_run", "scheduling"},
     {"completing"},
     # stories that stand on another one
     {"finishing", "rescheduling"},
@@ -44,7 +46,17 @@ BANNED_CALLS = ("os.system", "os.popen", "os.fork", "os.exec", "os.spawn", "os.p
 """Beginnings of calls that start a process as well."""
 
 NO_EFFECTS = {
-    "rooms": {"claims", "errors", "facts", "globs", "job", "record", "templates", "wording"},
+    "rooms": {
+        "claims",
+        "errors",
+        "facts",
+        "globs",
+        "job",
+        "job_script",
+        "record",
+        "templates",
+        "wording",
+    },
     "imports": {"datalad", "os", "pathlib", "shutil", "tempfile"},
 }
 """Pure rooms, and what they would touch the world with."""

@@ -108,6 +108,7 @@ class Schedule(Interface):
     ) -> Iterator[dict[str, Any]]:
         asked = dict(locals())
         from datalad_hpc import scheduling
+        from datalad_hpc.dry_run import dry_run as dry_run_of
         from datalad_hpc.requests import make_request
         from datalad_hpc.results import as_results
         from datalad_hpc.workplace import Workplace
@@ -116,7 +117,7 @@ class Schedule(Interface):
         with as_results(scheduling.ACTION, workplace.root) as results:
             request = make_request(workplace, **_of_job(asked))
             if dry_run:
-                yield scheduling.dry_run(workplace, request)
+                yield dry_run_of(workplace, request, action=scheduling.ACTION)
             else:
                 name = chosen_scheduler(workplace, scheduler)
                 with opened(workplace) as (store, named):

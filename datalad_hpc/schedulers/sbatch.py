@@ -31,6 +31,9 @@ from datalad_hpc.schedulers.sbatch_options import (
 TOKEN_MARK = "datalad-hpc:"
 """What stands before the token in the comment of a job."""
 
+SCRIPT = "job.sh"
+"""Stands for the file of a script that is made for a command."""
+
 COMMENT_LIMIT = 1024
 """Bytes of a comment that Slurm's controller takes."""
 
@@ -96,7 +99,20 @@ def read_batch_command(
             "cannot be scheduled: name the script's file"
         )
     path = find_script(argv[position], folder, all_options.get("chdir", ""), environment)
-    return _scripted(argv, environment, position, path)
+    return _scripted(argv, environment, position, read_script(path), path)
+
+
+def batch_command_of(script: str, environment: Mapping[str, str]) -> BatchCommand:
+    """What sbatch makes of a script that has no file yet; :func:`with_script` gives it one.
+
+    Parameters
+    ----------
+    script:
+      The script's text, its options as ``#SBATCH`` lines.
+    environment:
+      The variables that sbatch is to see.
+    """
+    return _scripted(("sbatch", SCRIPT), environment, 1, script, None)
 
 
 def with_options(command_argv: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
@@ -170,9 +186,12 @@ def _quoted(argv: Sequence[str]) -> str:
 
 
 def _scripted(
-    argv: Sequence[str], environment: Mapping[str, str], position: int, path: str
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    position: int,
+    text: str,
+    path: str | None,
 ) -> BatchCommand:
-    text = read_script(path)
     in_script, components = script_options(text)
     options = _effective(argv, environment, in_script, text)
     _refuse_what_submits_nothing(options)
