@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from datalad_hpc.errors import BadRequest
@@ -143,15 +144,26 @@ def fill_shell_text(text: str, values: Mapping[str, Any]) -> str:
     BadRequest
       A placeholder is not known, or stands where nothing can be quoted.
     """
+    return _fill_pieces(text, values, fill)
+
+
+def fill_known_in_shell_text(text: str, values: Mapping[str, str]) -> str:
+    """The same, with :func:`fill_known` in the place of :func:`fill`."""
+    return _fill_pieces(text, values, fill_known)
+
+
+def _fill_pieces(text: str, values: Mapping[str, Any], fill_piece: Callable[..., str]) -> str:
     pieces = []
     for found in _QUOTED_PIECE.finditer(text):
         if found["single"] is not None:
-            pieces.append(f"'{fill(found['single'], _mapped(values, _within_single_quotes))}'")
+            quoted = _mapped(values, _within_single_quotes)
+            pieces.append(f"'{fill_piece(found['single'], quoted)}'")
         elif found["double"] is not None:
             _refuse_nested(found["double"])
-            pieces.append(f'"{fill(found["double"], _mapped(values, _within_double_quotes))}"')
+            quoted = _mapped(values, _within_double_quotes)
+            pieces.append(f'"{fill_piece(found["double"], quoted)}"')
         else:
-            pieces.append(fill(found["bare"], _mapped(values, shlex.quote)))
+            pieces.append(fill_piece(found["bare"], _mapped(values, shlex.quote)))
     return "".join(pieces)
 
 
@@ -209,6 +221,37 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
             f"{text!r} has a placeholder that is not known or cannot be filled ({error}); known "
             f"are {known}, and a brace that is meant as such is doubled"
         ) from None
+
+
+def fill_known(text: str, values: Mapping[str, str]) -> str:
+    """Fill the placeholders that have a value; what is left is a text with placeholders again.
+
+    Raises
+    ------
+    BadRequest
+      A brace has no partner.
+    """
+    pieces = []
+    try:
+        for literal, name, spec, conversion in Formatter().parse(text):
+            pieces.append(_doubled(literal))
+            if name is None:
+                continue
+            if name in values and not spec and not conversion:
+                pieces.append(_doubled(values[name]))
+            else:
+                how = f"!{conversion}" * bool(conversion) + f":{spec}" * bool(spec)
+                pieces.append(f"{{{name}{how}}}")
+    except ValueError as error:
+        raise BadRequest(
+            f"{text!r} has a placeholder that cannot be read ({error}); a brace that is meant as "
+            "such is doubled"
+        ) from None
+    return "".join(pieces)
+
+
+def _doubled(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def fill_paths(paths: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +12,19 @@ from typing import Any
 
 from datalad_hpc.claims import ClaimedPaths, shown
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.filling import fixed_values, made_into_script, values_of_paths
 from datalad_hpc.job import Claim, Request
-from datalad_hpc.job_script import job_script
 from datalad_hpc.limiting import limited, refuse_other_tasks
 from datalad_hpc.placeholders import expand_paths, fill_command, fill_shell_text, is_submission
-from datalad_hpc.requests import substitutions
 from datalad_hpc.schedulers.logs import log_files
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
-    batch_command_of,
     read_batch_command,
     tasks_of,
     with_script,
     work_folder,
 )
+from datalad_hpc.sweep_plans import plan_sweep
 from datalad_hpc.templates import glob_of, path_of
 from datalad_hpc.workplace import Workplace
 
@@ -70,16 +67,16 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
     here = workplace.root / request.folder
     if not here.is_dir():
         raise BadRequest(f"the folder {here}, where the job is to start, does not exist")
-    inputs = tuple(expand_paths(request.inputs, here))
-    if request.expand in ("inputs", "both"):
-        request = replace(request, inputs=inputs)
     base = request.alternative or str(workplace.root)
     folder = os.path.join(base, request.folder).rstrip("/")
-    values = _values(workplace, request, folder, inputs)
-    if is_submission(request.command):
-        request, batch = _submitted(workplace, request, values, folder)
+    if request.sweep:
+        batch, outputs, inputs = plan_sweep(workplace, request, folder)
     else:
-        batch = _made_into_script(request, values, folder)
+        inputs = tuple(expand_paths(request.inputs, here))
+        if request.expand in ("inputs", "both"):
+            request = replace(request, inputs=inputs)
+        request, batch = _batch_of(workplace, request, folder, inputs)
+        outputs = _claimed_outputs(workplace, request, tasks_of(batch))
     _refuse_unsuited(batch)
     if request.alternative:
         _refuse_to_leave(batch, workplace)
@@ -89,8 +86,22 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
             "Slurm would accept the job and fail it without a log"
         )
     _refuse_folders_of_ids(batch, folder)
-    outputs = _claimed_outputs(workplace, request, tasks_of(batch))
     return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
+
+
+def _batch_of(
+    workplace: Workplace, request: Request, folder: str, inputs: Sequence[str]
+) -> tuple[Request, BatchCommand]:
+    """What is submitted for a request that is no sweep."""
+    declared = (*request.outputs, *map(glob_of, request.task_outputs))
+    values = {
+        **fixed_values(workplace, request, folder),
+        **values_of_paths(workplace, request.folder, inputs, declared),
+    }
+    if is_submission(request.command):
+        return _submitted(workplace, request, values, folder)
+    command = fill_shell_text(request.command, values)
+    return request, made_into_script(request, command, command, folder)
 
 
 def _submitted(
@@ -104,15 +115,6 @@ def _submitted(
         batch = read_batch_command(fill_command(request.command, values), here, os.environ)
         refuse_other_tasks(request, batch)
     return request, _moved(batch) if request.alternative else batch
-
-
-def _made_into_script(request: Request, values: Mapping[str, Any], folder: str) -> BatchCommand:
-    """A plain command, for which a batch script is made."""
-    command = fill_shell_text(request.command, values)
-    first = re.split(r"\s", command.strip(), maxsplit=1)[0]
-    options = {"job-name": os.path.basename(first.strip("'\"")) or "job", **request.resources}
-    there = os.path.normpath(os.path.join(folder, options.get("chdir", "")))
-    return batch_command_of(job_script(options, there, "", command), os.environ)
 
 
 def _can_be_made(folder: str, alternative: str | None) -> bool:
@@ -167,28 +169,6 @@ def _refuse_unsuited(batch: BatchCommand) -> None:
     for name, reason in UNSUITED.items():
         if name in batch.options:
             raise BadRequest(f"sbatch --{name} {reason}; leave it out")
-
-
-def _values(
-    workplace: Workplace, request: Request, folder: str, inputs: Sequence[str]
-) -> dict[str, Any]:
-    needs_tmpdir = "{tmpdir}" in request.command
-    declared = (*request.outputs, *map(glob_of, request.task_outputs))
-    outputs = [_seen_from(request.folder, path) for path in declared]
-    return {
-        **substitutions(workplace),
-        "pwd": folder,
-        "dspath": request.alternative or str(workplace.root),
-        "tmpdir": tempfile.mkdtemp(prefix="datalad-hpc-") if needs_tmpdir else "",
-        "inputs": list(inputs),
-        "outputs": expand_paths(outputs, workplace.root / request.folder),
-    }
-
-
-def _seen_from(folder: str, path: str) -> str:
-    if not folder:
-        return path
-    return os.path.relpath(path, folder) + ("/" if path.endswith("/") else "")
 
 
 def _refuse_to_leave(batch: BatchCommand, workplace: Workplace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from dataclasses import replace
 from pathlib import Path
 
 from datalad_hpc import staging
@@ -29,7 +30,8 @@ def prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
     """
     request = plan.request
     if request.assume_ready not in ("inputs", "both"):
-        get_inputs(workplace, request)
+        wanted = replace(request, inputs=plan.inputs) if request.sweep else request
+        get_inputs(workplace, wanted)
     if request.alternative:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):

@@ -11,6 +11,7 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Request
 from datalad_hpc.placeholders import fill_paths, one_line, recordable
 from datalad_hpc.staging import check_alternative
+from datalad_hpc.sweep_tables import table_of, used
 from datalad_hpc.templates import TASK, refuse_variants, template_of
 from datalad_hpc.workplace import Workplace
 
@@ -25,6 +26,8 @@ def make_request(
     outputs: Sequence[str] = (),
     alt_dir: str | None = None,
     message: str = "",
+    foreach: Mapping[str, Sequence[Any]] | Sequence[str] = (),
+    foreach_file: str | None = None,
     **options: Any,
 ) -> Request:
     """What a user wants, with the placeholders in its paths filled in.
@@ -42,15 +45,28 @@ def make_request(
             "commits"
         )
     values = {**substitutions(workplace), "inputs": list(inputs), "outputs": list(outputs)}
-    declared, task_outputs = _declared(workplace, outputs, values)
+    command = one_line(cmd)
+    declared: tuple[str, ...] = ()
+    sweep = table_of(workplace.here, foreach, foreach_file)
+    if sweep:
+        sweep = used(sweep, [command, message, *inputs, *outputs])
+        # Paths are made relative to the root before a task's values are put in.
+        marks = {name: secrets.token_hex(8) for name in sweep[0]}
+        values |= marks
+        task_outputs = _templates(workplace, outputs, values, marks)
+        paths = tuple(template_of(path, marks) for path in fill_paths(inputs, values))
+    else:
+        declared, task_outputs = _declared(workplace, outputs, values)
+        paths = fill_paths(inputs, values)
     return Request(
-        command=one_line(cmd),
+        command=command,
         message=recordable("the message", message),
         folder=workplace.folder,
-        inputs=fill_paths(inputs, values),
+        inputs=paths,
         outputs=declared,
         task_outputs=task_outputs,
         alternative=check_alternative(alt_dir, workplace.root) if alt_dir else None,
+        sweep=sweep,
         **options,
     )
 
@@ -62,12 +78,34 @@ def _declared(
     if TASK not in values:
         for path in outputs:
             refuse_variants(path)
-    # Paths are made relative to the root before there is any index.
     mark = secrets.token_hex(8)
     filled = fill_paths(outputs, {TASK: mark, **values})
     paths = [shown(workplace.claim(path)) for path in filled]
-    templates = tuple(template_of(path, mark) for path in paths if mark in path)
+    templates = tuple(template_of(path, {TASK: mark}) for path in paths if mark in path)
     return tuple(path for path in paths if mark not in path), templates
+
+
+def _templates(
+    workplace: Workplace,
+    outputs: Sequence[str],
+    values: Mapping[str, Any],
+    marks: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Templates for the outputs of each task of a sweep.
+
+    Raises
+    ------
+    BadRequest
+      An output has no placeholder of the sweep, and so would be that of all tasks.
+    """
+    paths = [shown(workplace.claim(path)) for path in fill_paths(outputs, values)]
+    for path in paths:
+        if not any(mark in path for mark in marks.values()):
+            raise BadRequest(
+                f"the output {path} would be that of all tasks of the sweep; have "
+                f"{{{next(iter(marks))}}} in it, so that each task has its own"
+            )
+    return tuple(template_of(path, marks) for path in paths)
 
 
 def substitutions(workplace: Workplace) -> dict[str, Any]:

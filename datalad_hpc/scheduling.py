@@ -80,16 +80,40 @@ def schedule(
     plan = _planned(workplace, request)
     settle(workplace, store, scheduler_named)
     with submission_lock(workplace, plan.token) as descriptor:
-        job = store.reserve(_new_job(workplace, plan, scheduler), check=request.check_outputs)
-        with contextlib.ExitStack() as undo:
-            undo.callback(_let_go, workplace, store, job)
-            prepare(workplace, plan, job)
-            with uncut():
-                store.move(job, JobState.SUBMITTING)
-                submission = _submit(workplace, plan, job, scheduler, descriptor, undo)
-                undo.pop_all()
-                _remember(workplace, store, plan, job, submission)
-    return _scheduled(workplace, plan, job, submission, action)
+        job = store.reserve(new_job(workplace, plan, scheduler), check=request.check_outputs)
+        submission = submit_reserved(workplace, store, scheduler, plan, job, descriptor)
+    return scheduled(workplace, plan, job, submission, action)
+
+
+def submit_reserved(
+    workplace: Workplace,
+    store: Store,
+    scheduler: Scheduler,
+    plan: Plan,
+    job: Job,
+    descriptor: int,
+) -> Submission:
+    """Prepare and submit a job whose outputs are claimed.
+
+    Parameters
+    ----------
+    descriptor:
+      That of the job's submission lock, which is held.
+
+    Raises
+    ------
+    HpcError
+      It was not submitted, and its outputs are free again; or it may have been, and is kept.
+    """
+    with contextlib.ExitStack() as undo:
+        undo.callback(let_go, workplace, store, job)
+        prepare(workplace, plan, job)
+        with uncut():
+            store.move(job, JobState.SUBMITTING)
+            submission = _submit(workplace, plan, job, scheduler, descriptor, undo)
+            undo.pop_all()
+            _remember(workplace, store, plan, job, submission)
+    return submission
 
 
 def _planned(workplace: Workplace, request: Request) -> Plan:
@@ -107,7 +131,7 @@ def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) 
     def logs_of(job: Job, submission: Submission) -> tuple[Claim, ...]:
         """The claims were made with a stand-in for the id: put the id in its place."""
         return tuple(
-            Claim(claim.path.replace(job.token, submission.job_id), claim.kind, claim.role)
+            replace(claim, path=claim.path.replace(job.token, submission.job_id))
             for claim in job.claims
             if claim.role is ClaimRole.LOG
         )
@@ -115,7 +139,14 @@ def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) 
     settle_submissions(workplace, store, scheduler_named, logs_of)
 
 
-def _new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
+def new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
+    """What the store is to keep of a plan.
+
+    Raises
+    ------
+    BadRequest
+      Nothing can be finished on the branch that is checked out.
+    """
     ref, head = checked_out(workplace.root)
     if ref.startswith(ADJUSTED):
         raise BadRequest(
@@ -169,7 +200,7 @@ def _with_file(workplace: Workplace, plan: Plan) -> BatchCommand:
     return replace(plan.batch, argv=with_script(plan.batch, str(path)))
 
 
-def _let_go(workplace: Workplace, store: Store, job: Job) -> None:
+def let_go(workplace: Workplace, store: Store, job: Job) -> None:
     """Release a job; what kept it from being submitted may stand in the way of that, too."""
     try:
         release(workplace, store, job, "it could not be submitted")
@@ -203,9 +234,10 @@ def _kept(job: Job, error: SubmissionUncertain) -> SubmissionUncertain:
     )
 
 
-def _scheduled(
+def scheduled(
     workplace: Workplace, plan: Plan, job: Job, submission: Submission, action: str
 ) -> Result:
+    """The result of a job that was submitted."""
     opened = replace(job, job_id=submission.job_id)
     outside = logs_outside(workplace, plan, submission.job_id)
     note = f"; {', '.join(outside)} is outside of the dataset and not committed" if outside else ""
@@ -213,7 +245,13 @@ def _scheduled(
         action,
         workplace.root,
         "ok",
-        f"job {submission.job_id} on {job.scheduler}: {plan.request.command}{note}",
+        f"job {submission.job_id} on {job.scheduler}: {_what(plan.request)}{note}",
         opened,
         slurm_job_status="SUBMITTED",
     )
+
+
+def _what(request: Request) -> str:
+    number = len(request.sweep)
+    of_tasks = f"{number} task{'s' * (number != 1)} of " if number else ""
+    return f"{of_tasks}{request.command}"

@@ -7,6 +7,7 @@ the index of a task; all other braces are doubled.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from string import Formatter
 
 from datalad_hpc.errors import BadRequest
@@ -51,15 +52,17 @@ def _fields(text: str) -> list[tuple[str, str | None, str | None]]:
     ]
 
 
-def template_of(path: str, mark: str) -> str:
-    """The template for a path in which a mark stands for the index.
+def template_of(path: str, marks: Mapping[str, str]) -> str:
+    """The template for a path in which marks, by name, stand for placeholders.
 
     Raises
     ------
     BadRequest
       What one task writes there could be another one's as well.
     """
-    template = path.replace("{", "{{").replace("}", "}}").replace(mark, _PLACEHOLDER)
+    template = path.replace("{", "{{").replace("}", "}}")
+    for name, mark in marks.items():
+        template = template.replace(mark, f"{{{name}}}")
     if _BESIDE_A_GLOB.search(template):
         raise BadRequest(
             f"in {template!r} a glob stands right beside {_PLACEHOLDER}, so that what task 1 "

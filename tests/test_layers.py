@@ -17,17 +17,21 @@ LADDER = (
     {"beneath", "collection", "nearness", "process", "templates", "wording"},
     {"claims"},
     {"facts", "located", "placeholders", "record"},
+    {"sweeps"},
     # rooms
     {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "results", "workplace"},
+    {"sweep_tables"},
     {"choosing", "good_tasks", "requests", "retrieving", "rounds", "submissions"},
+    {"filling"},
+    {"sweep_plans"},
     {"planning"},
     {"planned_logs", "preparation"},
     {"deciding", "dry_run", "scheduling"},
     {"completing"},
     # stories that stand on another one
-    {"finishing", "rescheduling"},
+    {"finishing", "rescheduling", "sweeping"},
     # the face
     {"commands"},
 )

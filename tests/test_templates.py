@@ -15,7 +15,7 @@ PIECES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="*?
 
 @given(PIECES, PIECES)
 def test_braces_of_a_name_stay_what_they_are(before: str, behind: str) -> None:
-    template = template_of(f"{before}{MARK}{behind}", MARK)
+    template = template_of(f"{before}{MARK}{behind}", {"task": MARK})
     assert is_template(template)
     assert path_of(template, 12) == f"{before}12{behind}"
     assert glob_of(template) == f"{before}*{behind}".rstrip("/")
@@ -42,9 +42,9 @@ def test_what_has_another_meaning_is_left_alone(path: str) -> None:
 @pytest.mark.parametrize("path", ["out/M*", "*M.dat", "M[0-9]", "[ab]M", "M1*", "?0M", "M/M?"])
 def test_a_glob_beside_the_index_covers_other_tasks_too(path: str) -> None:
     with pytest.raises(BadRequest, match="task 11"):
-        template_of(path.replace("M", MARK), MARK)
+        template_of(path.replace("M", MARK), {"task": MARK})
 
 
 @pytest.mark.parametrize("path", ["out/M-*", "*/M.dat", "M/**", "**/M", "M.[ab]"])
 def test_a_glob_apart_from_the_index_is_fine(path: str) -> None:
-    assert template_of(path.replace("M", MARK), MARK) == path.replace("M", "{task}")
+    assert template_of(path.replace("M", MARK), {"task": MARK}) == path.replace("M", "{task}")

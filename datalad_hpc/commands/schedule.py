@@ -17,7 +17,10 @@ from datalad_hpc.interruption import interruptible
 LISTS = ("inputs", "outputs")
 """Parameters that may be given once or many times."""
 
-OF_JOB = ("cmd", *LISTS, "message", "expand", "assume_ready", "check_outputs", "jobs", "alt_dir")
+OF_JOB = (
+    *("cmd", *LISTS, "message", "expand", "assume_ready", "check_outputs", "jobs", "alt_dir"),
+    *("foreach", "foreach_file", "max_concurrent"),
+)
 """Parameters that say what one job is to be."""
 
 
@@ -111,6 +114,7 @@ class Schedule(Interface):
         from datalad_hpc.dry_run import dry_run as dry_run_of
         from datalad_hpc.requests import make_request
         from datalad_hpc.results import as_results
+        from datalad_hpc.sweeping import schedule_any
         from datalad_hpc.workplace import Workplace
 
         workplace = Workplace.of(dataset, "schedule a job")
@@ -121,7 +125,7 @@ class Schedule(Interface):
             else:
                 name = chosen_scheduler(workplace, scheduler)
                 with opened(workplace) as (store, named):
-                    yield scheduling.schedule(workplace, store, named(name), named, request)
+                    yield from schedule_any(workplace, store, named(name), named, request)
         yield from results
 
     @staticmethod

@@ -70,6 +70,16 @@ class Scheduler(ABC):
         A scheduler may begin with what it does in any case.
         """
 
+    def largest_array(self) -> int | None:
+        """How many tasks one array may have; ``None`` where there is no limit.
+
+        Raises
+        ------
+        SchedulerUnreachable
+          It does not answer.
+        """
+        return None
+
     @abstractmethod
     def status(
         self, jobs: Sequence[JobKey], *, facts: bool = False

@@ -44,7 +44,9 @@ class LogFile:
     is_glob: bool
 
 
-def log_files(command: BatchCommand, folder: str, job_id: str, user: str) -> tuple[LogFile, ...]:
+def log_files(
+    command: BatchCommand, folder: str, job_id: str, user: str, task: int | None = None
+) -> tuple[LogFile, ...]:
     """Files that standard output and standard error of a job go to.
 
     Parameters
@@ -57,6 +59,8 @@ def log_files(command: BatchCommand, folder: str, job_id: str, user: str) -> tup
       The job's id, or a text that stands for it as long as it is not known.
     user:
       Name of the user who submits.
+    task:
+      Index of the array's task that writes the files; all tasks if not given.
 
     Returns
     -------
@@ -67,7 +71,9 @@ def log_files(command: BatchCommand, folder: str, job_id: str, user: str) -> tup
     number = int(job_id) if re.fullmatch("[1-9][0-9]{0,9}", job_id) else job_id
     known = {**BATCH_VALUES, "A": number, "u": user, "x": job_name(command)}
     array = command.options.get("array")
-    if not array:
+    if task is not None:
+        known |= {"a": task}
+    elif not array:
         # Tasks of an array differ in these: each but one has a job id of its own.
         known |= {"a": NO_INDEX, "j": number, "J": number}
     output = command.options.get("output")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.schedulers.arrays import array_indices
@@ -132,6 +132,20 @@ def with_script(command: BatchCommand, path: str) -> tuple[str, ...]:
         raise BadRequest("the command has --wrap instead of a batch script, so none can replace it")
     before = command.argv[: command.script_position]
     return (*before, path, *command.argv[command.script_position + 1 :])
+
+
+def with_dependency(command: BatchCommand, condition: str) -> BatchCommand:
+    """The command with one more condition to hold before the job starts."""
+    value = ",".join(filter(None, [command.options.get("dependency", ""), condition]))
+    at = 1 + read_words(command.argv[1:]).last
+    argv = (*command.argv[:at], f"--dependency={value}", *command.argv[at:])
+    position = command.script_position
+    return replace(
+        command,
+        argv=argv,
+        options={**command.options, "dependency": value},
+        script_position=None if position is None else position + 1,
+    )
 
 
 def comment_with_token(command: BatchCommand, token: str) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from datalad_hpc.schedulers.slurm_submit import (
     is_certain,
     is_final,
     is_of_sbatch,
+    largest_array_in,
     query_environment,
     several_submissions,
     submission_environment,
@@ -88,6 +89,10 @@ class Slurm(Scheduler):
     def expect(self, number: int) -> None:
         """Ask squeue while the caller looks up many jobs; see :meth:`.Scheduler.expect`."""
         self._inquiry.expect(number)
+
+    def largest_array(self) -> int | None:
+        """Ask the controller for its configuration; see :meth:`.Scheduler.largest_array`."""
+        return largest_array_in(self.ask(["scontrol", "show", "config"]))
 
     def status(
         self, jobs: Sequence[JobKey], *, facts: bool = False

@@ -66,6 +66,7 @@ The words are libslurm's (slurm_strerror) and the system's. Not among them is
 
 _SUBMITTED = re.compile(r"Submitted batch job (\d+)(?:[ \t]+on cluster (\S+))?")
 _PARSABLE = re.compile(r"^[ \t]*(\d+)(?:;(\S+))?[ \t]*\r?$", re.MULTILINE)
+_ARRAY_LIMITS = re.compile(r"^MaxArraySize\s*=\s*(\d+)|\bmax_array_tasks=(\d+)", re.MULTILINE)
 _VERDICT = "submission failed:"
 _KILLED = range(129, 160)
 """Exit codes with which a shell around sbatch tells that a signal ended it."""
@@ -158,3 +159,12 @@ def may_have_been_accepted(words: str) -> bool:
     """
     verdict = words.lower().rpartition(_VERDICT)[2]
     return any(phrase in verdict for phrase in SUBMISSION_MAY_HAVE_BEEN_ACCEPTED)
+
+
+def largest_array_in(text: str) -> int | None:
+    """How many tasks an array may have by what ``scontrol show config`` prints.
+
+    The largest index is one less than MaxArraySize, and the number of tasks may be limited further
+    (man page of slurm.conf); ``None`` where neither is told.
+    """
+    return min((int(size or tasks) for size, tasks in _ARRAY_LIMITS.findall(text)), default=None)

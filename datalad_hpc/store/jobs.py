@@ -98,14 +98,25 @@ class Store:
         OutputsClaimed
           An open job holds one of the paths; nothing was changed.
         """
+        (kept,) = self.reserve_all([job], check=check)
+        return kept
+
+    def reserve_all(self, new: Sequence[Job], *, check: bool = True) -> list[Job]:
+        """The same for several jobs, of which all are kept or none.
+
+        They may not claim each other's paths either.
+        """
         with self._writing() as connection:
-            if check:
-                refuse_claimed(connection, self._scope, job.claims)
-            row = rows.job_row(job, self._scope)
-            inserted = connection.execute(insert(jobs).values(row)).inserted_primary_key
-            assert inserted
-            key = int(inserted[0])
-            _insert_claims(connection, key, job.claims)
+            return [self._reserve(connection, job, check) for job in new]
+
+    def _reserve(self, connection: Connection, job: Job, check: bool) -> Job:
+        if check:
+            refuse_claimed(connection, self._scope, job.claims)
+        row = rows.job_row(job, self._scope)
+        inserted = connection.execute(insert(jobs).values(row)).inserted_primary_key
+        assert inserted
+        key = int(inserted[0])
+        _insert_claims(connection, key, job.claims)
         return replace(job, key=key)
 
     def claim_more(self, job: Job, more: Sequence[Claim]) -> Job:

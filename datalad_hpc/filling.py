@@ -1,0 +1,87 @@
+"""What stands in the place of placeholders, and the script that is made for a plain command."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from datalad_hpc.job import Request
+from datalad_hpc.job_script import job_script
+from datalad_hpc.placeholders import expand_paths
+from datalad_hpc.requests import substitutions
+from datalad_hpc.schedulers.sbatch import BatchCommand, batch_command_of
+from datalad_hpc.workplace import Workplace
+
+
+def fixed_values(workplace: Workplace, request: Request, folder: str) -> dict[str, Any]:
+    """The placeholders that are the same for all tasks of a job.
+
+    Parameters
+    ----------
+    folder:
+      Absolute path of the folder from which the job is submitted.
+    """
+    needs_tmpdir = "{tmpdir}" in request.command
+    return {
+        **substitutions(workplace),
+        "pwd": folder,
+        "dspath": request.alternative or str(workplace.root),
+        "tmpdir": tempfile.mkdtemp(prefix="datalad-hpc-") if needs_tmpdir else "",
+    }
+
+
+def values_of_paths(
+    workplace: Workplace, folder: str, inputs: Sequence[str], outputs: Sequence[str]
+) -> dict[str, list[str]]:
+    """The placeholders for inputs and outputs.
+
+    Parameters
+    ----------
+    folder:
+      Where the command runs, relative to the dataset's root.
+    inputs:
+      As seen from there, globs expanded.
+    outputs:
+      Relative to the dataset's root.
+    """
+    seen = [_seen_from(folder, path) for path in outputs]
+    return {"inputs": list(inputs), "outputs": expand_paths(seen, workplace.root / folder)}
+
+
+def _seen_from(folder: str, path: str) -> str:
+    if not folder:
+        return path
+    return os.path.relpath(path, folder) + ("/" if path.endswith("/") else "")
+
+
+def made_into_script(
+    request: Request,
+    command: str,
+    body: str,
+    folder: str,
+    more: Mapping[str, str] | None = None,
+) -> BatchCommand:
+    """The submission of a plain command.
+
+    Parameters
+    ----------
+    command:
+      A command, for the job's name.
+    body:
+      What the script runs.
+    folder:
+      Absolute path of the folder from which it is submitted.
+    more:
+      Options for sbatch besides those of the request.
+    """
+    options = {"job-name": _name_of(command), **request.resources, **(more or {})}
+    there = os.path.normpath(os.path.join(folder, options.get("chdir", "")))
+    return batch_command_of(job_script(options, there, "", body), os.environ)
+
+
+def _name_of(command: str) -> str:
+    first = re.split(r"\s", command.strip(), maxsplit=1)[0].strip("'\"")
+    return os.path.basename(first) or "job"
