@@ -27,7 +27,7 @@ def table_of(
     here:
       Folder that globs and the file are relative to.
     foreach:
-      ``NAME=VALUES`` each, or values by name.
+      ``NAME=VALUES`` each, globs among the values being matched, or values by name as they are.
     file:
       Path of a table.
 
@@ -36,7 +36,7 @@ def table_of(
     BadRequest
       Something cannot be read, has no values, or is too much.
     """
-    columns = [_column(here, *each) for each in _by_name(foreach)]
+    columns = [_column(*each) for each in _by_name(here, foreach)]
     tables = [*columns, _read(here / file)] if file else columns
     number = 1
     for table in tables:
@@ -46,7 +46,7 @@ def table_of(
     return combined(tables) if tables else ()
 
 
-def _by_name(foreach: Any) -> list[tuple[str, Sequence[str]]]:
+def _by_name(here: Path, foreach: Any) -> list[tuple[str, Sequence[str]]]:
     if isinstance(foreach, Mapping):
         return [(name, [str(value) for value in values]) for name, values in foreach.items()]
     found: list[tuple[str, Sequence[str]]] = []
@@ -56,13 +56,13 @@ def _by_name(foreach: Any) -> list[tuple[str, Sequence[str]]]:
             raise BadRequest(
                 f"--foreach {text} cannot be read; write it like sub=sub-01,sub-02 or 'sub=sub-*'"
             )
-        found.append((name, values.split(",")))
+        matched = [_matching(here, name, value) for value in values.split(",")]
+        found.append((name, [value for values in matched for value in values]))
     return found
 
 
-def _column(here: Path, name: str, given: Sequence[str]) -> list[Values]:
+def _column(name: str, values: Sequence[str]) -> list[Values]:
     refuse_names([name])
-    values = [value for text in given for value in _matching(here, name, text)]
     if not values:
         raise BadRequest(f"{{{name}}} has no values")
     return [{name: value} for value in dict.fromkeys(values)]
