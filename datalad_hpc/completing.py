@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +16,6 @@ from datalad_hpc.deciding import Ready
 from datalad_hpc.facts import facts_path_of, facts_text
 from datalad_hpc.good_tasks import is_partly_failed, put_back, without_tasks
 from datalad_hpc.job import Claim, ClaimRole, Job, JobStatus
-from datalad_hpc.polling import Answers
 from datalad_hpc.progress import showing
 from datalad_hpc.record import commit_message, state_word
 from datalad_hpc.results import Result, job_result
@@ -53,7 +52,7 @@ def complete_interrupted(finish: Round, jobs: Sequence[Job]) -> tuple[list[Job],
         job, left = without_tasks(job, finish.store.left_out(job))
         recorder.catch_up([_work(finish, job)])
         said = put_back(finish.root, job, left)
-        finish.store.finished([job.key])
+        finish.store.finished([job.unit])
         text = f"Job {job.label} had been committed as {job.commit[:10]} before an interruption"
         text += f"; {said}" * bool(said)
         results.append(job_result(ACTION, finish.root, "ok", text, job, commit=job.commit))
@@ -69,9 +68,7 @@ def _layout_of(job: Job) -> Layout:
     return Layout.BRANCHES if job.ref == own_branch(job.label) else Layout.LINEAR
 
 
-def commit_jobs(
-    finish: Round, decided: Iterable[Result | Ready], answers: Answers
-) -> Iterator[Result]:
+def commit_jobs(finish: Round, decided: Iterable[Result | Ready]) -> Iterator[Result]:
     """Commit the outputs of jobs in batches, as they are found to be ready.
 
     Parameters
@@ -97,10 +94,10 @@ def commit_jobs(
         batch.append(outcome)
         # A merge takes all jobs at once.
         if finish.wishes.layout is not Layout.OCTOPUS and _is_full(batch):
-            yield from _commit_batch(finish, batch, answers)
+            yield from _commit_batch(finish, batch)
             batch = []
     if batch:
-        yield from _commit_batch(finish, batch, answers)
+        yield from _commit_batch(finish, batch)
 
 
 def _is_full(batch: Sequence[Ready]) -> bool:
@@ -111,19 +108,17 @@ def _is_full(batch: Sequence[Ready]) -> bool:
     )
 
 
-def _commit_batch(finish: Round, batch: Sequence[Ready], answers: Answers) -> Iterator[Result]:
-    statuses = {ready.job.key: answers.statuses[ready.job.key] for ready in batch}
-    refused = {ready.job.key: _write_facts(finish, ready, statuses) for ready in batch}
+def _commit_batch(finish: Round, batch: Sequence[Ready]) -> Iterator[Result]:
+    refused = {ready.job.unit: _write_facts(finish, ready) for ready in batch}
     for ready in batch:
-        if problem := refused[ready.job.key]:
-            outcome = Recorded(ready.job.key, problem=problem)
-            yield _outcome_result(finish, ready, statuses[ready.job.key], outcome)
-    batch = [ready for ready in batch if not refused[ready.job.key]]
+        if problem := refused[ready.job.unit]:
+            yield _outcome_result(finish, ready, Recorded(ready.job.unit, problem=problem))
+    batch = [ready for ready in batch if not refused[ready.job.unit]]
     if not batch:
         return
-    works = [_work(finish, ready.job, statuses[ready.job.key], ready) for ready in batch]
-    ended = {key: status.tasks for key, status in statuses.items()}
-    left_out = {ready.job.key: ready.left.tasks for ready in batch}
+    works = [_work(finish, ready.job, ready) for ready in batch]
+    ended = {ready.job.unit: ready.status.tasks for ready in batch}
+    left_out = {ready.job.unit: ready.left.tasks for ready in batch}
     plan = partial(finish.store.plan_commits, ended=ended, left_out=left_out)
     with showing("Hashing outputs", " Files", sum(ready.listing.number for ready in batch)) as step:
         recorder = Recorder(finish.root, finish.wishes.layout, finish.wishes.jobs, step)
@@ -138,12 +133,12 @@ def _commit_batch(finish: Round, batch: Sequence[Ready], answers: Answers) -> It
     for ready, outcome in zip(batch, recorded, strict=True):
         if outcome.commit and (text := said[outcome.key]):
             outcome = replace(outcome, notes=(*outcome.notes, text))
-        yield _outcome_result(finish, ready, statuses[ready.job.key], outcome)
+        yield _outcome_result(finish, ready, outcome)
 
 
-def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus]) -> str:
+def _write_facts(finish: Round, ready: Ready) -> str:
     """Put a job's facts beside its logs; gives the reason why that cannot be."""
-    job, status = ready.job, statuses[ready.job.key]
+    job, status = ready.job, ready.status
     wanted = finish.workplace.setting("datalad.hpc.record-identity").lower() in TRUE
     text = facts_text(job, status, str(finish.root), with_identity=wanted)
     folder, name = os.path.split(facts_path_of(job))
@@ -167,15 +162,12 @@ def _write_facts(finish: Round, ready: Ready, statuses: Mapping[int, JobStatus])
     return ""
 
 
-def _work(
-    finish: Round, job: Job, status: JobStatus | None = None, ready: Ready | None = None
-) -> Work:
+def _work(finish: Round, job: Job, ready: Ready | None = None) -> Work:
     def message(files: Sequence[str]) -> str:
-        assert status
         assert ready
         return commit_message(
             job,
-            status,
+            ready.status,
             dataset_id=finish.workplace.dataset_id,
             outputs=_recorded_outputs(job, files),
             facts_path=facts_path_of(job),
@@ -183,7 +175,7 @@ def _work(
             left_out=ready.left.tasks,
         )
 
-    return Work(job.key, job.label, job.claims, message, ready.listing if ready else None)
+    return Work(job.unit, job.label, job.claims, message, ready.listing if ready else None)
 
 
 def _recorded_outputs(job: Job, files: Sequence[str]) -> Sequence[str]:
@@ -215,8 +207,8 @@ def _is_of(claims: Sequence[Claim], path: str) -> bool:
     return any(matches(claim, path) for claim in claims)
 
 
-def _outcome_result(finish: Round, ready: Ready, status: JobStatus, outcome: Recorded) -> Result:
-    job = ready.job
+def _outcome_result(finish: Round, ready: Ready, outcome: Recorded) -> Result:
+    job, status = ready.job, ready.status
     if outcome.problem:
         text = f"Job {job.label} stays open: {outcome.problem}"
         return job_result(ACTION, finish.root, "error", text, job, status)

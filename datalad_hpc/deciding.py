@@ -28,6 +28,7 @@ class Ready:
     """A job that can be committed."""
 
     job: Job
+    status: JobStatus
     listing: Listing
     """What there is below its claims."""
     locator: Locator
@@ -97,7 +98,7 @@ def _decide_ended(
     else:
         problem = _missing(finish, f"Job {job.label}", listing.empty)
     if not problem or finish.wishes.commit_failed:
-        return Ready(job, listing, locator, left or LeftOut())
+        return Ready(job, answer, listing, locator, left or LeftOut())
     if finish.wishes.close_failed and left is None:
         return _close(finish, job, answer, problem)
     status = "impossible" if failed else "error"

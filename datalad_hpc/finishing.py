@@ -42,7 +42,7 @@ def finish(this: Round) -> Iterator[Result]:
         answers = ask(jobs, this.scheduler_named, facts=True)
         yield from (error_result(ACTION, this.root, error) for error in answers.failures)
         with showing("Finishing jobs", " Jobs", len(jobs)) as step:
-            for outcome in commit_jobs(this, _decided(this, jobs, answers), answers):
+            for outcome in commit_jobs(this, _decided(this, jobs, answers)):
                 step()
                 yield outcome
     # Others need not wait for this.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class ClaimKind(str, Enum):
@@ -190,6 +190,15 @@ class Request:
         return (*self.outputs, *self.task_outputs)
 
 
+class Unit(NamedTuple):
+    """What is committed by itself: a job, or one task of a sweep."""
+
+    job: int
+    """Number of the job's row."""
+    task: int | None = None
+    """Index of the sweep's task; ``None`` for a job that is committed as a whole."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One task of a sweep, which is committed by itself."""
@@ -200,11 +209,18 @@ class Part:
     commit: str = ""
     """As in :class:`Job`."""
     ref: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """By placeholder, as in :attr:`Request.sweep`."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the store."""
+    """One row of the store, or one task of a sweep as the plain job that it is to its commit.
+
+    Such a part has the key of its sweep, an id of its own (``123_4``), a request in which the
+    values stand (and no sweep any more), the claims of its task, and itself as the only one of
+    its ``parts``: from there the record takes the index and the values.
+    """
 
     key: int
     """Number of the row; no scheduler knows it."""
@@ -239,7 +255,27 @@ class Job:
     also: tuple[Submission, ...] = ()
     """Further jobs of one submission program; the first is in ``job_id``."""
     parts: tuple[Part, ...] = ()
-    """The tasks of a sweep; empty for any other job."""
+    """The tasks of a sweep, in order; empty for any other job."""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is one task of a sweep."""
+        return bool(self.parts) and not self.request.sweep
+
+    @property
+    def unit(self) -> Unit:
+        """By what it is told apart from all others, also of the same row."""
+        return Unit(self.key, self.parts[0].index if self.is_part else None)
+
+    @property
+    def open_parts(self) -> tuple[Part, ...]:
+        """Tasks of a sweep that are neither finished nor given up."""
+        return tuple(part for part in self.parts if part.state.holds_claims)
+
+    @property
+    def open_tasks(self) -> tuple[int, ...] | None:
+        """Array indices that are still of interest; ``None`` for a plain job."""
+        return tuple(part.index for part in self.open_parts) if self.parts else self.tasks
 
     @property
     def label(self) -> str:
@@ -250,5 +286,5 @@ class Job:
     def scheduler_key(self) -> JobKey:
         """What the scheduler needs to recognise the job."""
         return JobKey(
-            self.job_id, self.cluster, self.token, self.submitted or self.created, self.tasks
+            self.job_id, self.cluster, self.token, self.submitted or self.created, self.open_tasks
         )

@@ -26,7 +26,7 @@ from datalad_hpc.commit.scratch import (
 )
 from datalad_hpc.commit.trees import SUBDATASET, Entry, TreeReader, reading_tree
 from datalad_hpc.errors import CommitFailed
-from datalad_hpc.job import Claim
+from datalad_hpc.job import Claim, Unit
 from datalad_hpc.located import Locator, Place
 
 Entries = dict[str, Entry | None]
@@ -44,17 +44,17 @@ class Checkout:
     scratch: ScratchIndex
     linked: str = ""
     """The commit that the tip of the repository around it records."""
-    claims: dict[int, tuple[Claim, ...]] = field(default_factory=dict)
-    changes: dict[int, Changes] = field(default_factory=dict)
-    entries: dict[int, Entries] = field(default_factory=lambda: defaultdict(dict))
-    """What each job's commit changes here, by number of the job's row."""
+    claims: dict[Unit, tuple[Claim, ...]] = field(default_factory=dict)
+    changes: dict[Unit, Changes] = field(default_factory=dict)
+    entries: dict[Unit, Entries] = field(default_factory=lambda: defaultdict(dict))
+    """What each job's commit changes here."""
     own_branches: dict[str, str] = field(default_factory=dict)
     """Branches of jobs that we made before an interruption, in full, with their commits."""
     stale: Entries = field(default_factory=dict)
     """Entries that the index should have had already, after an interruption."""
 
     def compare(
-        self, key: int, claims: tuple[Claim, ...], found: list[Found], locator: Locator
+        self, key: Unit, claims: tuple[Claim, ...], found: list[Found], locator: Locator
     ) -> Changes:
         """Find out what a job did here."""
         finder = ChangeFinder(self.repository, self.tree, locator)
@@ -63,14 +63,14 @@ class Checkout:
         return self.changes[key]
 
     def hash_all(
-        self, keys: Iterable[int], jobs: int | None, hashed: Callable[[], None]
-    ) -> dict[int, str]:
+        self, keys: Iterable[Unit], jobs: int | None, hashed: Callable[[], None]
+    ) -> dict[Unit, str]:
         """Hash the changed files of jobs; returns a reason for each job that failed.
 
         Parameters
         ----------
         keys:
-          Numbers of the jobs' rows.
+          The jobs.
         jobs:
           How many files are hashed at once, if the user cares.
         hashed:
@@ -142,7 +142,7 @@ class Checkout:
             if (after[path] if path in after else self.tree.entry(path)) is None
         }
 
-    def _sort_entries(self, owner: Mapping[str, int], before: Entries) -> Entries:
+    def _sort_entries(self, owner: Mapping[str, Unit], before: Entries) -> Entries:
         """Tell the entries of jobs from stale ones; returns how the index differs from the tip."""
         after = differences(self.repository, self.scratch.path)
         if mend_modes(self.repository, self.scratch.path, _only(after, owner)):
@@ -164,7 +164,7 @@ class Checkout:
         entry = self.tree.entry(path)
         return entry.oid if entry and entry.mode == SUBDATASET else ""
 
-    def is_ahead_for(self, key: int) -> bool:
+    def is_ahead_for(self, key: Unit) -> bool:
         """Whether the repository around it has yet to hear of something that a job did here.
 
         So it is after an interruption between the two commits.

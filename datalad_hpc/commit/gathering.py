@@ -13,19 +13,19 @@ from pathlib import Path
 from datalad_hpc.commit.changes import Found
 from datalad_hpc.commit.checkout import Checkout, checked_out
 from datalad_hpc.errors import CommitFailed
-from datalad_hpc.job import Claim
+from datalad_hpc.job import Claim, Unit
 from datalad_hpc.located import Listing, Locator, Place
 from datalad_hpc.wording import some_of
 
-_ByRepository = defaultdict[str, defaultdict[int, list[Found]]]
+_ByRepository = defaultdict[str, defaultdict[Unit, list[Found]]]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One job's outputs to be committed."""
+    """One job's outputs, or those of one task of a sweep, to be committed."""
 
-    key: int
-    """Number of the job's row."""
+    key: Unit
+    """Tells it apart from the others."""
     label: str
     claims: tuple[Claim, ...]
     message: Callable[[Sequence[str]], str]
@@ -49,18 +49,18 @@ class Gathered:
     """All repositories with outputs, the deepest first, and what is wrong with which job."""
 
     checkouts: list[Checkout]
-    problems: dict[int, str] = field(default_factory=dict)
-    notes: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    problems: dict[Unit, str] = field(default_factory=dict)
+    notes: dict[Unit, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def good(self, works: Sequence[Work]) -> list[Work]:
         """The jobs that nothing is wrong with."""
         return [work for work in works if work.key not in self.problems]
 
-    def refuse(self, keys: Iterable[int], problem: str) -> None:
+    def refuse(self, keys: Iterable[Unit], problem: str) -> None:
         """Say what is wrong with jobs; what was said first counts."""
         self.problems = {**dict.fromkeys(keys, problem), **self.problems}
 
-    def files(self, key: int) -> list[str]:
+    def files(self, key: Unit) -> list[str]:
         """Files that a job's commits change, relative to the dataset's root."""
         return sorted(
             Place(checkout.name, path).full
@@ -68,7 +68,7 @@ class Gathered:
             for path in checkout.entries.get(key, {})
         )
 
-    def present(self, key: int) -> list[str]:
+    def present(self, key: Unit) -> list[str]:
         """Files of a job that are there, changed or not, relative to the dataset's root."""
         return sorted(
             Place(checkout.name, path).full
@@ -141,7 +141,7 @@ def _opened(
     return checkout
 
 
-def _with_files(found: Mapping[int, Sequence[Found]]) -> list[int]:
+def _with_files(found: Mapping[Unit, Sequence[Found]]) -> list[Unit]:
     return [key for key, files in found.items() if any(file.status for file in files)]
 
 
@@ -162,7 +162,7 @@ def _depth(name: str) -> tuple[int, str]:
 def _compare_all(
     works: Sequence[Work],
     checkout: Checkout,
-    found: Mapping[int, list[Found]],
+    found: Mapping[Unit, list[Found]],
     locator: Locator,
     result: Gathered,
 ) -> None:

@@ -25,6 +25,7 @@ from datalad_hpc.commit.writing import (
 )
 from datalad_hpc.errors import CommitFailed
 from datalad_hpc.interruption import uncut
+from datalad_hpc.job import Unit
 
 _TRIES = 50
 """How often a branch may be moved under our hands before we give up."""
@@ -42,7 +43,7 @@ class Layout(Enum):
 class Recorded:
     """What became of one job."""
 
-    key: int
+    key: Unit
     commit: str = ""
     files: tuple[str, ...] = ()
     """What the commit changes, relative to the dataset's root."""
@@ -51,7 +52,7 @@ class Recorded:
     notes: tuple[str, ...] = ()
 
 
-BeforeMove = Callable[[Mapping[int, tuple[str, str]]], None]
+BeforeMove = Callable[[Mapping[Unit, tuple[str, str]]], None]
 """Is told the planned commit and ref of each job before the dataset's branch is moved."""
 
 
@@ -66,11 +67,11 @@ class Recorder:
     """Called after each file that was hashed, from any thread."""
     written: dict[Path, Repository] = field(default_factory=dict)
     """Repositories that have got commits, by their top."""
-    _links: dict[int, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    _links: dict[Unit, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """New commits of subdatasets, by job and by the subdataset's top."""
     _merged: dict[str, str] = field(default_factory=dict)
     """New merge commits, by the subdataset's top."""
-    _commits: dict[int, str] = field(default_factory=dict)
+    _commits: dict[Unit, str] = field(default_factory=dict)
 
     def record(self, works: Sequence[Work], before_move: BeforeMove) -> list[Recorded]:
         """Commit the outputs of jobs.
@@ -128,7 +129,7 @@ class Recorder:
         self,
         checkout: Checkout,
         works: Sequence[Work],
-        messages: Mapping[int, str],
+        messages: Mapping[Unit, str],
         before_move: BeforeMove,
         found: Gathered,
     ) -> None:
@@ -144,7 +145,7 @@ class Recorder:
         self,
         checkout: Checkout,
         works: Sequence[Work],
-        messages: Mapping[int, str],
+        messages: Mapping[Unit, str],
         before_move: BeforeMove,
         *,
         clean: bool,
@@ -200,7 +201,7 @@ class Recorder:
         return False
 
     def _new_commits(
-        self, checkout: Checkout, works: Sequence[Work], messages: Mapping[int, str]
+        self, checkout: Checkout, works: Sequence[Work], messages: Mapping[Unit, str]
     ) -> list[NewCommit]:
         tip = [checkout.repository.tip] if checkout.repository.tip else []
         commits: list[NewCommit] = []
@@ -273,7 +274,7 @@ class Recorder:
 
 def _planned(
     works: Sequence[Work], written: Sequence[str], moves: Mapping[str, tuple[str, str]]
-) -> dict[int, tuple[str, str]]:
+) -> dict[Unit, tuple[str, str]]:
     refs = list(moves) if len(moves) == len(works) else list(moves) * len(works)
     return {
         work.key: (commit, ref) for work, commit, ref in zip(works, written, refs, strict=False)
@@ -285,7 +286,7 @@ def _as_entries(links: Mapping[str, str]) -> Entries:
 
 
 @contextlib.contextmanager
-def _refusing(found: Gathered, checkout: Checkout, keys: Sequence[int]) -> Iterator[None]:
+def _refusing(found: Gathered, checkout: Checkout, keys: Sequence[Unit]) -> Iterator[None]:
     """A subdataset in which Git cannot go on stops the jobs with outputs there, and no other."""
     try:
         yield

@@ -14,8 +14,10 @@ from datalad_hpc.commit.checkout import Checkout
 from datalad_hpc.commit.gathering import Work, gathered
 from datalad_hpc.commit.preparing import SCRATCH, put_in_place, scratch_path
 from datalad_hpc.commit.trees import LINK
-from datalad_hpc.job import Claim
+from datalad_hpc.job import Claim, Unit
 from datalad_hpc.located import Place
+
+_ALL = Unit(0)
 
 
 def restore(
@@ -34,7 +36,7 @@ def restore(
       Files that were changed and therefore left as they are, relative to the root.
     """
     changed: list[str] = []
-    with gathered(root, [Work(0, "", claims, lambda _files: "")]) as found:
+    with gathered(root, [Work(_ALL, "", claims, lambda _files: "")]) as found:
         for checkout in found.checkouts:
             _remove_half_copy(checkout, token)
             changed += _restore_in(checkout, token)
@@ -50,7 +52,7 @@ def _remove_half_copy(checkout: Checkout, token: str) -> None:
 
 def _restore_in(checkout: Checkout, token: str) -> Iterator[str]:
     top = checkout.repository.path
-    for path in checkout.changes[0].to_hash():
+    for path in checkout.changes[_ALL].to_hash():
         entry = checkout.tree.entry(path)
         if entry is None or entry.mode != LINK:
             continue
@@ -64,14 +66,14 @@ def _restore_in(checkout: Checkout, token: str) -> Iterator[str]:
 
 def _written_in(checkout: Checkout, since: datetime) -> Iterator[str]:
     """Files that are new, deleted, or were never made writable since they had been so before."""
-    for path in checkout.changes[0].to_hash():
+    for path in checkout.changes[_ALL].to_hash():
         entry = checkout.tree.entry(path)
         if entry is None or (
             entry.mode != LINK
             and os.lstat(checkout.repository.path / path).st_mtime >= since.timestamp()
         ):
             yield Place(checkout.name, path).full
-    for path in sorted(checkout.changes[0].gone):
+    for path in sorted(checkout.changes[_ALL].gone):
         yield Place(checkout.name, path).full
 
 

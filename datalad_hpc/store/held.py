@@ -11,25 +11,29 @@ from sqlalchemy import (
     Executable,
     and_,
     bindparam,
+    not_,
     select,
     text,
 )
 
 from datalad_hpc.claims import ClaimedPaths, shown, spans_near, stem_of
 from datalad_hpc.errors import OutputsClaimed
-from datalad_hpc.job import OPEN_STATES, Claim
+from datalad_hpc.job import OPEN_STATES, Claim, Unit
 from datalad_hpc.store import rows
 from datalad_hpc.store.tables import claims, jobs
 from datalad_hpc.wording import MOST_SHOWN, some_of
 
 OPEN = [state.value for state in OPEN_STATES]
 
+NOBODY = Unit(0)
+
 _NEAR = text(
     """
     SELECT claims.path, claims.kind, jobs.job_id, jobs.token
     FROM wanted CROSS JOIN claims CROSS JOIN jobs
     WHERE claims.stem BETWEEN wanted.first AND wanted.last
-    AND jobs.key = claims.job AND jobs.key != :but
+    AND jobs.key = claims.job
+    AND NOT (jobs.key = :but AND (:but_task IS NULL OR claims.task IS :but_task))
     AND jobs.scope = :scope AND jobs.state IN :states
     """
 ).bindparams(bindparam("states", OPEN, expanding=True))
@@ -42,9 +46,9 @@ def is_open(scope: str) -> ColumnElement[bool]:
 
 
 def refuse_claimed(
-    connection: Connection, scope: str, wanted: Sequence[Claim], *, but: int = 0
+    connection: Connection, scope: str, wanted: Sequence[Claim], *, but: Unit = NOBODY
 ) -> None:
-    """Raise if an open job, other than the one whose row is ``but``, holds a wanted path.
+    """Raise if an open job, or open task of a sweep, other than ``but`` holds a wanted path.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def refuse_claimed(
 
 
 def _claims_near(
-    connection: Connection, scope: str, wanted: Iterable[Claim], but: int
+    connection: Connection, scope: str, wanted: Iterable[Claim], but: Unit
 ) -> Sequence[Any]:
     spans = spans_near(map(stem_of, wanted))
     if spans == []:
@@ -77,14 +81,18 @@ def _claims_near(
     # As rows they are looked up in one query, however many there are.
     connection.exec_driver_sql('CREATE TEMPORARY TABLE wanted ("first" TEXT, "last" TEXT)')
     connection.exec_driver_sql("INSERT INTO wanted VALUES (?, ?)", spans)
-    found = connection.execute(_NEAR, {"scope": scope, "but": but}).all()
+    found = connection.execute(_NEAR, {"scope": scope, "but": but.job, "but_task": but.task}).all()
     connection.exec_driver_sql("DROP TABLE wanted")
     return found
 
 
-def _all_claims(scope: str, but: int) -> Executable:
+def _all_claims(scope: str, but: Unit) -> Executable:
+    own = claims.c.job == but.job
+    if but.task is not None:
+        own = and_(own, claims.c.task.is_not_distinct_from(but.task))
+    # Those of a sweep's tasks that are over have no stem, though the job is open.
     return (
         select(claims.c.path, claims.c.kind, jobs.c.job_id, jobs.c.token)
         .join(jobs, jobs.c.key == claims.c.job)
-        .where(is_open(scope), jobs.c.key != but)
+        .where(is_open(scope), claims.c.stem.is_not(None), not_(own))
     )

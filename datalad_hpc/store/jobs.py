@@ -7,22 +7,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
-    Executable,
     and_,
-    bindparam,
     delete,
     func,
     insert,
     literal,
     or_,
     select,
-    update,
 )
 
 from datalad_hpc.collection import paused
@@ -33,8 +28,9 @@ from datalad_hpc.job import (
     JobState,
     Submission,
     TaskStatus,
+    Unit,
 )
-from datalad_hpc.store import rows
+from datalad_hpc.store import ending, rows
 from datalad_hpc.store.engine import (
     connected,
     in_plain_words,
@@ -43,11 +39,9 @@ from datalad_hpc.store.engine import (
     reading,
     writing,
 )
-from datalad_hpc.store.held import is_open, refuse_claimed
+from datalad_hpc.store.held import OPEN, is_open, refuse_claimed
+from datalad_hpc.store.parts import for_each, insert_parts, read_parts
 from datalad_hpc.store.tables import claims, jobs, tasks
-
-OF: BindParameter[int] = bindparam("of")
-"""The row of the job that a statement is about."""
 
 
 @contextlib.contextmanager
@@ -117,7 +111,7 @@ class Store:
         assert inserted
         key = int(inserted[0])
         _insert_claims(connection, key, job.claims)
-        return replace(job, key=key)
+        return replace(job, key=key, parts=insert_parts(connection, key, job.request.sweep))
 
     def claim_more(self, job: Job, more: Sequence[Claim]) -> Job:
         """Claim further outputs for a job that is open.
@@ -130,23 +124,24 @@ class Store:
         Raises
         ------
         OutputsClaimed
-          Another open job holds one of the paths; nothing was changed.
+          Another open job, or another task of the sweep, holds one of the paths; nothing was
+          changed.
         """
         new = [claim for claim in more if claim not in job.claims]
         with self._writing() as connection:
-            refuse_claimed(connection, self._scope, new, but=job.key)
-            _insert_claims(connection, job.key, new)
+            refuse_claimed(connection, self._scope, new, but=job.unit)
+            _insert_claims(connection, job.key, new, job.unit.task)
         return replace(job, claims=(*job.claims, *new))
 
     def move(self, job: Job, state: JobState, *, note: str = "") -> None:
         """Put a job into another state; ``note`` says why, for later readers."""
         with self._writing() as connection:
-            _put(connection, [job.key], state, note=note)
+            ending.put(connection, [job.key], state, note=note)
 
     def opened(self, job: Job, submission: Submission, log_claims: Sequence[Claim]) -> None:
         """The scheduler has the job: keep its id, and claim the log files by their true names."""
         with self._writing() as connection:
-            _put(
+            ending.put(
                 connection,
                 [job.key],
                 JobState.OPEN,
@@ -196,60 +191,78 @@ class Store:
         query = select(*columns).where(condition).order_by(jobs.c.key)
         claimed = select(claims.c.job, claims.c.path, claims.c.kind, claims.c.role, claims.c.task)
         claimed = claimed.join(jobs, jobs.c.key == claims.c.job).where(condition)
+        # Of an open sweep only those of its tasks that are not over.
+        claimed = claimed.where(or_(claims.c.stem.is_not(None), jobs.c.state.not_in(OPEN)))
         with self._reading() as connection:
             found = connection.execute(query).all()
             held = connection.execute(claimed.order_by(claims.c.key)).all() if found else ()
+            parts = read_parts(connection, condition) if found else {}
         of_job: dict[int, list[Claim]] = defaultdict(list)
         # Thousands of jobs are no garbage.
         with paused(), readable(self._url):
             for job, path, kind, role, task in held:
                 of_job[job].append(rows.claim_of(path, kind, role, task))
-            return [rows.job_of(row, of_job[row[0]]) for row in found]
+            return [
+                rows.job_of(
+                    row, of_job[row[0]], [rows.part_of(*part) for part in parts.get(row[0], ())]
+                )
+                for row in found
+            ]
 
     # Finishing
 
     def plan_commits(
         self,
-        planned: Mapping[int, tuple[str, str]],
-        ended: Mapping[int, Sequence[TaskStatus]],
-        left_out: Mapping[int, Collection[int]] = MappingProxyType({}),
+        planned: Mapping[Unit, tuple[str, str]],
+        ended: Mapping[Unit, Sequence[TaskStatus]],
+        left_out: Mapping[Unit, Collection[int]] = MappingProxyType({}),
     ) -> None:
         """Remember which commit will be each job's, before its branch is moved.
 
         Parameters
         ----------
         planned:
-          Commit and ref by number of the job's row.
+          Commit and ref of each job, or part of a sweep.
         ended:
-          The job's tasks as the scheduler reported them, likewise.
+          Its tasks as the scheduler reported them, likewise.
         left_out:
           Indices of the tasks whose outputs the job's commit does not hold, likewise.
         """
         with self._writing() as connection:
-            plans = [
-                {"of": key, "commit": commit, "ref": ref} for key, (commit, ref) in planned.items()
-            ]
-            _for_each(connection, update(jobs).where(jobs.c.key == OF), plans)
-            _keep_tasks(
-                connection, {key: (ended[key], plan[0]) for key, plan in planned.items()}, left_out
-            )
+            ending.plan(connection, planned, ended, left_out)
 
     def left_out(self, job: Job) -> set[int]:
         """Indices of the tasks whose outputs the job's planned commit does not hold."""
+        if job.is_part:
+            return set()
         query = select(tasks.c.number).where(tasks.c.job == job.key, tasks.c.commit == "")
         with self._reading() as connection:
             return set(connection.execute(query).scalars())
 
-    def finished(self, keys: Iterable[int]) -> None:
-        """Jobs whose planned commits are made are over, and hold no claims any more."""
+    def finished(self, units: Collection[Unit]) -> None:
+        """Jobs and parts whose planned commits are made are over, and hold no claims any more.
+
+        A sweep is over with the last of its parts.
+        """
         with self._writing() as connection:
-            _put(connection, keys, JobState.FINISHED)
+            ending.finish(connection, units)
 
     def closed(self, job: Job, ended: Sequence[TaskStatus], note: str) -> None:
-        """A job is over without a commit, and holds no claims any more."""
+        """A job is over without a commit, and holds no claims any more; of a sweep all open parts.
+
+        Parameters
+        ----------
+        ended:
+          Its tasks as the scheduler reported them; nothing for a sweep, but its task for a part.
+        note:
+          Why it was given up.
+        """
+        self.all_closed([(job, ended, note)])
+
+    def all_closed(self, ends: Sequence[ending.End]) -> None:
+        """The same for many in one transaction."""
         with self._writing() as connection:
-            _put(connection, [job.key], JobState.CLOSED, note=note)
-            _keep_tasks(connection, {job.key: (ended, "")})
+            ending.close(connection, ends)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -262,42 +275,11 @@ class Store:
             yield connection
 
 
-def _put(connection: Connection, keys: Iterable[int], state: JobState, **values: Any) -> None:
-    """Put jobs into a state; those that are over are found by no stem any more."""
-    changed = [{"of": key} for key in keys]
-    job = update(jobs).where(jobs.c.key == OF).values(state=state.value, **values)
-    held = update(claims).where(claims.c.job == OF)
-    if state.holds_claims:
-        # Should it have been over: near to all paths is never wrong.
-        held = held.where(claims.c.stem.is_(None)).values(stem="")
-    else:
-        held = held.where(claims.c.stem.is_not(None)).values(stem=None)
-    _for_each(connection, job, changed)
-    _for_each(connection, held, changed)
-
-
-def _insert_claims(connection: Connection, key: int, wanted: Iterable[Claim]) -> None:
-    _for_each(connection, insert(claims), [rows.claim_row(key, claim) for claim in wanted])
-
-
-def _keep_tasks(
-    connection: Connection,
-    ended: Mapping[int, tuple[Iterable[TaskStatus], str]],
-    left_out: Mapping[int, Collection[int]] = MappingProxyType({}),
+def _insert_claims(
+    connection: Connection, key: int, wanted: Iterable[Claim], task: int | None = None
 ) -> None:
-    """Keep the tasks of jobs, with the commit that covers them, in the place of what was kept."""
-    _for_each(connection, delete(tasks).where(tasks.c.job == OF), [{"of": key} for key in ended])
-    values = [
-        rows.task_row(key, task, "" if task.index in left_out.get(key, ()) else commit)
-        for key, (of_job, commit) in ended.items()
-        for task in of_job
-    ]
-    _for_each(connection, insert(tasks), values)
-
-
-def _for_each(
-    connection: Connection, statement: Executable, values: Sequence[Mapping[str, Any]]
-) -> None:
-    """Run a statement once for each of many values, all of which the driver gets at once."""
-    if values:
-        connection.execute(statement, values)
+    """Keep claims of a job, or of one task of it, whose claims do not say so themselves."""
+    values = [rows.claim_row(key, claim) for claim in wanted]
+    for row in values if task is not None else ():
+        row["task"] = task
+    for_each(connection, insert(claims), values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
@@ -15,6 +15,7 @@ from datalad_hpc.job import (
     ClaimRole,
     Job,
     JobState,
+    Part,
     Request,
     Submission,
     TaskStatus,
@@ -94,7 +95,7 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
     }
 
 
-def job_of(row: Sequence[Any], claims: Iterable[Claim]) -> Job:
+def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = ()) -> Job:
     """The job that a row of :data:`JOB_COLUMNS` stands for; written to be quick with thousands."""
     (key, token, state, scheduler, cluster, job_id, created, submitted) = row[:8]
     (command, folder, inputs, message, details, commit, ref, note) = row[8:]
@@ -104,6 +105,8 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim]) -> Job:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in more["request"].items()
     }
+    if parts:
+        asked["sweep"] = tuple(part.values for part in parts)
     tasks = more["tasks"]
     return Job(
         key=key,
@@ -127,6 +130,7 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim]) -> Job:
         ref=ref,
         note=note,
         claims=tuple(claims),
+        parts=tuple(parts),
     )
 
 
@@ -154,8 +158,40 @@ def label_of(job_id: str, token: str) -> str:
     return job_id or f"submission-{token[:8]}"
 
 
+def part_row(job: int, index: int, values: Mapping[str, str]) -> dict[str, Any]:
+    """The row of a task of a sweep, of which nothing is known but its values."""
+    return {
+        "job": job,
+        "number": index,
+        "sweep_values": json.dumps(values),
+        "state": "",
+        "facts": "{}",
+        "commit": "",
+        "standing": JobState.OPEN.value,
+        "ref": "",
+    }
+
+
+def part_of(number: int, values: str, standing: str, commit: str, ref: str) -> Part:
+    """The task of a sweep that columns of its row stand for."""
+    return Part(number, _STATES[standing], commit, ref, _parse(values)[0])
+
+
 def task_row(job: int, task: TaskStatus, commit: str) -> dict[str, Any]:
     """The row of a task that has ended."""
+    return {
+        "job": job,
+        "number": PLAIN_TASK if task.index is None else task.index,
+        "sweep_values": "{}",
+        **end_of(task),
+        "commit": commit,
+        "standing": "",
+        "ref": "",
+    }
+
+
+def end_of(task: TaskStatus) -> dict[str, str]:
+    """Columns with what became of a task."""
     facts = {
         "reason": task.reason,
         "exit_code": task.exit_code,
@@ -167,13 +203,4 @@ def task_row(job: int, task: TaskStatus, commit: str) -> dict[str, Any]:
         "started": task.started.isoformat() if task.started else None,
         "ended": task.ended.isoformat() if task.ended else None,
     }
-    return {
-        "job": job,
-        "number": PLAIN_TASK if task.index is None else task.index,
-        "sweep_values": "{}",
-        "state": task.state,
-        "facts": json.dumps(facts),
-        "commit": commit,
-        "standing": "",
-        "ref": "",
-    }
+    return {"state": task.state, "facts": json.dumps(facts)}

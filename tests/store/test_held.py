@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from datalad_hpc.claims import claim_for, collide
 from datalad_hpc.errors import OutputsClaimed
-from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Submission
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Submission, Unit
 from datalad_hpc.store import Store, open_store
 from tests.store.helpers import file_of, put_in
 
@@ -71,7 +71,7 @@ def test_a_job_that_is_over_is_not_looked_at_any_more(
     {
         "closed": lambda: store.closed(job, (), ""),
         "refused": lambda: store.move(job, JobState.REFUSED),
-        "finished": lambda: store.finished([job.key]),
+        "finished": lambda: store.finished([job.unit]),
     }[over]()
     assert stems_of(url) == []
 
@@ -119,7 +119,7 @@ def counted(store: Store) -> Iterator[dict[str, int]]:
 def cost(store: Store, job: Job) -> int:
     """Instructions that it takes to reserve a job, and to say that it is over."""
     with counted(store) as counts:
-        store.finished([store.reserve(replace(job, token=secrets.token_hex(8))).key])
+        store.finished([store.reserve(replace(job, token=secrets.token_hex(8))).unit])
     return counts["instructions"]
 
 
@@ -136,7 +136,7 @@ def test_other_open_jobs_cost_nothing(store: Store, new_job: NewJob, wanted: str
 def test_jobs_that_are_over_cost_nothing(store: Store, new_job: NewJob, wanted: str) -> None:
     alone = cost(store, new_job(wanted))
     put_in(store, [new_job("out/x") for _number in range(1000)])
-    store.finished([job.key for job in store.open_jobs()])
+    store.finished([job.unit for job in store.open_jobs()])
     assert cost(store, new_job(wanted)) <= 1.5 * alone + 1000
 
 
@@ -156,9 +156,9 @@ def test_thousands_of_outputs_take_no_more_statements_than_one(
 
 def test_finishing_many_takes_no_more_statements_than_one(store: Store, new_job: NewJob) -> None:
     put_in(store, [new_job(f"out/{number}") for number in range(51)])
-    first, *others = [job.key for job in store.open_jobs()]
+    first, *others = [job.unit for job in store.open_jobs()]
 
-    def finish(keys: list[int]) -> int:
+    def finish(keys: list[Unit]) -> int:
         with counted(store) as counts:
             store.plan_commits(dict.fromkeys(keys, ("c" * 40, "HEAD")), dict.fromkeys(keys, ()))
             store.finished(keys)

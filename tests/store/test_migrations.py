@@ -91,7 +91,7 @@ def test_open_jobs_of_an_older_store_hold_their_paths(
     with open_store(old) as store:
         for path in wanted:
             if state in ("finished", "closed", "refused"):
-                store.finished([store.reserve(new_job(path)).key])
+                store.finished([store.reserve(new_job(path)).unit])
             else:
                 with pytest.raises(OutputsClaimed, match=rf"\(job {number}\)"):
                     store.reserve(new_job(path))

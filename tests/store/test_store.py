@@ -187,12 +187,12 @@ def test_a_job_lives_and_is_remembered(url: str, store: Store, new_job: NewJob) 
         TaskStatus(0, "COMPLETED", Phase.COMPLETED, exit_code=0, elapsed=1.5, started=WHEN),
         TaskStatus(1, "FAILED", Phase.FAILED, "NonZeroExitCode", 3, None, nodes="n1"),
     )
-    store.plan_commits({job.key: ("c" * 40, "refs/heads/main")}, {job.key: ended})
+    store.plan_commits({job.unit: ("c" * 40, "refs/heads/main")}, {job.unit: ended})
     (kept,) = store.open_jobs()
     assert (kept.commit, kept.ref, kept.state) == ("c" * 40, "refs/heads/main", JobState.OPEN)
     with pytest.raises(OutputsClaimed):
         store.reserve(new_job("out"))
-    store.finished([job.key])
+    store.finished([job.unit])
     assert store.open_jobs() == []
     (kept,) = store.jobs_named(["5"])
     assert (kept.state, kept.commit) == (JobState.FINISHED, "c" * 40)
@@ -221,7 +221,7 @@ def test_a_plan_may_be_made_again(url: str, store: Store, new_job: NewJob) -> No
     """After an interruption the next ``finish`` plans anew; its word counts."""
     job = store.reserve(new_job("out"))
     for commit in ("a" * 40, "b" * 40):
-        store.plan_commits({job.key: (commit, "HEAD")}, {job.key: DONE})
+        store.plan_commits({job.unit: (commit, "HEAD")}, {job.unit: DONE})
     assert store.open_jobs()[0].commit == "b" * 40
     assert tasks_of(url) == [(rows.PLAIN_TASK, "COMPLETED", "b" * 40)]
 
@@ -238,7 +238,7 @@ def test_paths_are_free_again_once_a_job_is_over(
     elif over == "refused":
         store.move(job, JobState.REFUSED, note="sbatch said no")
     else:
-        store.finished([job.key])
+        store.finished([job.unit])
     store.reserve(new_job("out"))
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         states = connection.execute("SELECT state, note FROM jobs ORDER BY key").fetchall()
@@ -316,7 +316,7 @@ def test_open_jobs_are_counted_by_scheduler(store: Store, new_job: NewJob) -> No
     assert store.open_numbers() == {}
     jobs = [store.reserve(new_job(f"out/{n}")) for n in range(3)]
     store.reserve(new_job("out/3", scheduler="local"))
-    store.finished([jobs[0].key])
+    store.finished([jobs[0].unit])
     assert store.open_numbers() == {"slurm": 2, "local": 1}
 
 
@@ -356,9 +356,9 @@ def test_tasks_that_a_commit_does_not_cover(store: Store, new_job: NewJob, url: 
         TaskStatus(2, "FAILED", Phase.FAILED),
         TaskStatus(3, "COMPLETED", Phase.COMPLETED),
     ]
-    plan = {job.key: ("c" * 40, "refs/heads/main")}
-    store.plan_commits(plan, {job.key: ended}, {job.key: (2,)})
+    plan = {job.unit: ("c" * 40, "refs/heads/main")}
+    store.plan_commits(plan, {job.unit: ended}, {job.unit: (2,)})
     assert store.left_out(job) == {2}
     # A later round may decide otherwise.
-    store.plan_commits(plan, {job.key: ended})
+    store.plan_commits(plan, {job.unit: ended})
     assert store.left_out(job) == set()
