@@ -1,0 +1,138 @@
+"""A job and what became of it → the record in JSON → the commit message."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from datalad_hpc.claims import shown
+from datalad_hpc.job import ClaimRole, Job, JobStatus, Phase, TaskStatus
+from datalad_hpc.record.layout import END, FORMAT, MARKER, START
+from datalad_hpc.wording import ranges
+
+
+def state_word(status: JobStatus) -> str:
+    """The job's state for the subject line: ``Completed``, ``Timeout``, ``Failed (1 of 3 tasks)``.
+
+    An array whose tasks failed in different ways is ``Failed``.
+    """
+    if status.phase is Phase.COMPLETED:
+        return "Completed"
+    words = {task.state for task in status.tasks if task.phase is not Phase.COMPLETED}
+    word = _capitalised(words.pop()) if len(words) == 1 else "Failed"
+    if len(status.tasks) < 2:
+        return word
+    failed = sum(task.phase is not Phase.COMPLETED for task in status.tasks)
+    return f"{word} ({failed} of {len(status.tasks)} tasks)"
+
+
+def _capitalised(word: str) -> str:
+    return word.replace("_", " ").capitalize()
+
+
+def commit_message(
+    job: Job,
+    status: JobStatus,
+    *,
+    dataset_id: str,
+    outputs: Sequence[str],
+    facts_path: str,
+    finish_message: str = "",
+    left_out: Collection[int] = (),
+) -> str:
+    """The message of a finished job's commit.
+
+    Parameters
+    ----------
+    job:
+      The job, with all its claims.
+    status:
+      What the scheduler said at the end.
+    dataset_id:
+      DataLad's id of the dataset, empty where it has none.
+    outputs:
+      Outputs for the record, relative to the dataset's root.
+    facts_path:
+      Where the scheduler's facts are kept, relative to the dataset's root.
+    finish_message:
+      What the user wrote at finish; what was written at schedule follows it.
+    left_out:
+      Indices of the tasks whose outputs the commit does not hold.
+    """
+    record = _record(job, status, dataset_id, outputs, facts_path)
+    if job.tasks is not None:
+        record["hpc"] |= _of_tasks(job, status, left_out)
+    messages = [text.strip("\n") for text in (finish_message, job.request.message) if text]
+    subject = f"Slurm job {job.job_id}: {state_word(status)}"
+    texts = "".join(f"{text}\n\n" for text in messages)
+    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)
+    return f"{MARKER} {subject}\n\n{texts}{START}{text}{END}\n"
+
+
+def _record(
+    job: Job, status: JobStatus, dataset_id: str, outputs: Sequence[str], facts_path: str
+) -> dict[str, Any]:
+    request = job.request
+    return {
+        "chain": list(request.chain),
+        "cmd": request.command,
+        "commit_id": job.head,
+        "dsid": dataset_id,
+        "extra_inputs": list(request.extra_inputs),
+        "inputs": list(request.inputs),
+        "outputs": list(outputs),
+        "pwd": request.folder or ".",
+        "slurm_job_id": int(job.job_id) if job.job_id.isdecimal() else job.job_id,
+        "slurm_outputs": list(dict.fromkeys([*log_paths(job), facts_path])),
+        "hpc": _own_part(job, status, facts_path),
+    }
+
+
+def log_paths(job: Job) -> list[str]:
+    """The job's log files below the dataset's root; globs where a task's name is in them."""
+    return [shown(claim) for claim in job.claims if claim.role is ClaimRole.LOG]
+
+
+def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "scheduler": job.scheduler,
+        "cluster": job.cluster or status.facts.get("cluster", ""),
+        "submitted": job.submitted.isoformat() if job.submitted else None,
+        "state": state_word(status),
+        "facts": facts_path,
+        **_summary(status.tasks),
+    }
+
+
+def _of_tasks(job: Job, status: JobStatus, left_out: Collection[int]) -> dict[str, Any]:
+    indices = [task.index for task in status.tasks if task.index is not None]
+    return {
+        "tasks": _tasks_by_state(status.tasks),
+        "covers": ranges([index for index in indices if index not in left_out]),
+        "task_outputs": list(job.request.task_outputs),
+    }
+
+
+def _summary(tasks: Sequence[TaskStatus]) -> dict[str, Any]:
+    """The largest value over all tasks; the facts file has each task's own."""
+    return {
+        "exit_code": _largest([task.exit_code for task in tasks]),
+        "elapsed": _largest([task.elapsed for task in tasks]),
+        "peak_memory": _largest([task.peak_memory for task in tasks]),
+        "nodes": sorted({task.nodes for task in tasks if task.nodes}),
+    }
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _tasks_by_state(tasks: Sequence[TaskStatus]) -> dict[str, str]:
+    of_state: dict[str, list[int]] = defaultdict(list)
+    for task in tasks:
+        if task.index is not None:
+            of_state[task.state].append(task.index)
+    return {state: ranges(indices) for state, indices in of_state.items()}
