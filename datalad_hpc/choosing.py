@@ -87,7 +87,7 @@ def chosen(workplace: Workplace, selection: Selection) -> Sequence[Choice]:
     if not found:
         raise BadRequest(
             f"no record of a job in {_range_text(selection)}; name a commit that has one (`git log "
-            "--grep 'DATALAD SLURM RUN'` shows them)"
+            "--grep 'DATALAD.*RUN'` shows them)"
         )
     choices = _failed_tasks(found) if selection.failed_tasks else _jobs(found, selection)
     if choices:

@@ -53,6 +53,16 @@ def records(
             yield found
 
 
+def made_by(repository: Repository, commit: str) -> list[str]:
+    """Files that a commit added or changed, seen from its first parent; one call of Git.
+
+    They stand for the outputs where a record of core's ``run`` names none.
+    """
+    names = ("-r", "-z", "--root", "--no-commit-id", "--no-renames", "--name-only")
+    asked = ("diff-tree", *names, "-m", "--first-parent", "--diff-filter=d", commit, "--")
+    return repository.git(*asked).text.split("\0")[:-1]
+
+
 def _commit(repository: Repository, revision: str) -> str:
     asked = ("rev-parse", "-q", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     commit = repository.asks(*asked).text.strip()

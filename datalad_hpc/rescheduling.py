@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from datalad_hpc.choosing import Choice, Selection, chosen
 from datalad_hpc.claims import shown
+from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, HpcError, SubmissionUncertain, SubmissionUntracked
-from datalad_hpc.history import RecordedCommit
+from datalad_hpc.history import RecordedCommit, made_by
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import recordable
@@ -115,7 +116,8 @@ def request_of(workplace: Workplace, choice: Choice, selection: Selection) -> Re
       The record is broken.
     """
     record = _sound(workplace, choice.commit)
-    claims = [workplace.claim(path, base=workplace.root) for path in record.request.outputs]
+    outputs = record.request.outputs or _made(workplace, choice.commit)
+    claims = [workplace.claim(path, base=workplace.root) for path in outputs]
     folder = workplace.relative(record.request.folder or ".", workplace.root)
     if is_gits_own(folder):
         raise BadRequest(
@@ -145,9 +147,28 @@ def _sound(workplace: Workplace, commit: RecordedCommit) -> Record:
         raise BadRequest(
             f"it was recorded in another dataset ({record.dataset_id}); reschedule it there"
         )
-    if not record.request.declared:
+    if not record.request.declared and not record.is_cores:
         raise BadRequest("its record names no outputs, so there is nothing to reserve")
     return record
+
+
+def _made(workplace: Workplace, commit: RecordedCommit) -> Sequence[str]:
+    """What stands for outputs where core's ``run`` was told of none: all that its commit changed.
+
+    Raises
+    ------
+    BadRequest
+      That is nothing.
+    """
+    if not (commit.record and commit.record.is_cores):
+        return ()
+    made = made_by(Repository.find(workplace.root), commit.commit)
+    if not made:
+        raise BadRequest(
+            "its record names no outputs, and the commit has no new or changed files that could "
+            "stand for them, so there is nothing to reserve"
+        )
+    return made
 
 
 def _not_scheduled(workplace: Workplace, commit: RecordedCommit, error: HpcError) -> Result:

@@ -9,11 +9,33 @@ from datalad_hpc.job import Request
 
 MARKER = "[DATALAD SLURM RUN]"
 """Begins the message of a job's commit; datalad-slurm's is the same."""
+CORE_MARKER = "[DATALAD RUNCMD]"
+"""Begins the message of a commit that core's ``datalad rerun`` can run again."""
 FORMAT = 1
 """Version of what stands below ``hpc``."""
 
 START = "=== Do not change lines below ===\n"
 END = "\n^^^ Do not change lines above ^^^"
+
+COMPLETED = "Completed"
+"""The state of a job all of whose tasks succeeded."""
+
+_SHORT = 40
+"""Characters of a command that core takes for a subject."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the records of a dataset are written."""
+
+    dataset_id: str = ""
+    """DataLad's id of the dataset, empty where it has none."""
+    root: str = ""
+    """The dataset's root; it is written as ``{dspath}``, since a clone lies elsewhere."""
+    for_rerun: bool = False
+    """Whether core's ``datalad rerun`` is to run plain commands again."""
+    with_identity: bool = False
+    """Whether options are kept that name people or their accounts."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +54,15 @@ class Record:
     """Indices of an array's tasks by state; empty where the record does not tell."""
     covers: str = ""
     """Indices of the tasks whose outputs the commit holds, likewise."""
+    is_cores: bool = False
+    """Whether ``datalad rerun`` reads it as well, since it was written by ``run``, or as if."""
 
     @property
     def completed(self) -> bool:
         """Whether all tasks of the job succeeded."""
-        return self.state == "Completed"
+        return self.state == COMPLETED
+
+
+def short_command(command: str) -> str:
+    """The beginning of a command, which is core's subject where the user gives no message."""
+    return command[:_SHORT] + "..." * (len(command) > _SHORT)
