@@ -51,8 +51,16 @@ register_config(
     "datalad.hpc.record-identity",
     "Record who ran a job",
     description="""Whether user, group and account names are kept in the file with the
-    scheduler's facts""",
+    scheduler's facts, and in the record""",
     default="no",
+)
+register_config(
+    "datalad.hpc.record-marker",
+    "Whose marker the records of plain commands have",
+    description="""With "hpc", commits are told apart from those of "datalad run". With "core",
+    the commit of a command that does not start with sbatch has a record that "datalad rerun"
+    runs again, also where this extension is not installed""",
+    default="hpc",
 )
 register_config(
     "datalad.hpc.local.spool",

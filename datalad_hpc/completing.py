@@ -32,8 +32,6 @@ Each takes some seconds: less would be lost in what a batch costs by itself, and
 whoever waits for more sees nothing happen.
 """
 
-TRUE = ("yes", "true", "on", "1")
-
 
 def complete_interrupted(finish: Round, jobs: Sequence[Job]) -> tuple[list[Job], list[Result]]:
     """End the jobs whose commit was made before an earlier round was interrupted.
@@ -139,8 +137,8 @@ def _commit_batch(finish: Round, batch: Sequence[Ready]) -> Iterator[Result]:
 def _write_facts(finish: Round, ready: Ready) -> str:
     """Put a job's facts beside its logs; gives the reason why that cannot be."""
     job, status = ready.job, ready.status
-    wanted = finish.workplace.setting("datalad.hpc.record-identity").lower() in TRUE
-    text = facts_text(job, status, str(finish.root), with_identity=wanted)
+    with_identity = finish.style.with_identity
+    text = facts_text(job, status, str(finish.root), with_identity=with_identity)
     folder, name = os.path.split(facts_path_of(job))
     scratch = finish.workplace.scratch_dir
     half = scratch / name
@@ -168,7 +166,7 @@ def _work(finish: Round, job: Job, ready: Ready | None = None) -> Work:
         return commit_message(
             job,
             ready.status,
-            dataset_id=finish.workplace.dataset_id,
+            finish.style,
             outputs=_recorded_outputs(job, files),
             facts_path=facts_path_of(job),
             finish_message=finish.wishes.message,

@@ -27,6 +27,9 @@ _BY_WHOM = re.compile(r"\bby \d+(, )?")
 
 HIDDEN = "…"
 
+IDENTITY_OPTIONS = frozenset({"account", "gid", "mail-user", "uid"})
+"""The same options by their long names."""
+
 _NO_PATH_BEFORE = r"(?:(?<![\w.~}@%+-])|(?<=^-\w)|(?<=\s-\w))"
 """What may not stand before an absolute path, but for an option such as ``-o/data``."""
 _NO_NAME_AFTER = r"(?![\w.~{$@%+*?\[\\-])"
@@ -82,7 +85,7 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
         "cluster": job.cluster,
         "job_id": job.job_id,
         "submit_line": [_neutral(word, root) for word in job.submit_line],
-        "script": _neutral(job.script, root),
+        "script": script_text(job.script, root, with_identity=with_identity),
         "tasks": [_task(task) for task in status.tasks],
         **status.facts,
     }
@@ -90,10 +93,15 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
         facts["identity"] = status.identity
     else:
         facts["submit_line"] = _without_identity(facts["submit_line"])
-        facts["script"] = _hide(facts["script"])
         for task in facts["tasks"]:
             task["reason"] = _BY_WHOM.sub("", task["reason"])
     return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def script_text(script: str, root: str, *, with_identity: bool) -> str:
+    """A batch script as it is kept: the root by its placeholder, and no names unless wanted."""
+    text = _neutral(script, root)
+    return text if with_identity else _hide(text)
 
 
 def _neutral(text: str, root: str) -> str:

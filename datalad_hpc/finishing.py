@@ -92,6 +92,7 @@ def _check(this: Round) -> None:
             "more outputs (-o) belong to one job; name exactly one job id with them "
             "(`datalad finish ID -o PATH`)"
         )
+    _ = this.style  # Known to be sound before anything is done.
     repository = Repository.find(this.root)
     if repository.is_adjusted:
         raise BadRequest(

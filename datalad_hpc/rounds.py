@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from datalad_hpc.commit.recording import Layout
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.record import Style
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.store import Store
 from datalad_hpc.workplace import Workplace
 
 ACTION = "finish"
+
+TRUE = ("yes", "true", "on", "1")
+HPC_MARKER, CORE_MARKER = MARKERS = ("hpc", "core")
+"""Whose marker the records of plain commands have: ours, or that of DataLad core's ``run``."""
 
 
 def layout(*, branches: bool, octopus: bool) -> Layout:
@@ -62,3 +68,26 @@ class Round:
     def root(self) -> Path:
         """The dataset's root."""
         return self.workplace.root
+
+    @cached_property
+    def style(self) -> Style:
+        """How records are written.
+
+        Raises
+        ------
+        BadRequest
+          The configured marker is none.
+        """
+        marker = self.workplace.setting("datalad.hpc.record-marker").lower()
+        if marker not in MARKERS:
+            raise BadRequest(
+                f"the setting datalad.hpc.record-marker is {marker!r}; it can be "
+                f"{' or '.join(MARKERS)} (`git config datalad.hpc.record-marker {HPC_MARKER}`)"
+            )
+        identity = self.workplace.setting("datalad.hpc.record-identity").lower()
+        return Style(
+            dataset_id=self.workplace.dataset_id,
+            root=str(self.root),
+            for_rerun=marker == CORE_MARKER,
+            with_identity=identity in TRUE,
+        )

@@ -31,6 +31,7 @@ _DEFAULTS = {
     "datalad.hpc.scheduler-timeout": "60",
     "datalad.hpc.missing-outputs": "error",
     "datalad.hpc.record-identity": "no",
+    "datalad.hpc.record-marker": "hpc",
 }
 
 

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import BrokenRecord
 from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, Request, TaskStatus
-from datalad_hpc.record import MARKER, commit_message, log_paths, read_record, state_word
+from datalad_hpc.record import (
+    MARKER,
+    Style,
+    commit_message,
+    log_paths,
+    read_record,
+    state_word,
+)
 from datalad_hpc.templates import glob_of
 from datalad_hpc.wording import ranges
 
@@ -48,6 +55,9 @@ HOSTILE = st.one_of(
     ).map("".join),
 )
 PATHS = st.lists(HOSTILE.filter(bool), max_size=3).map(tuple)
+
+
+DATASET = "00000000-1111-2222-3333-444444444444"
 
 
 def a_job(**fields: Any) -> Job:
@@ -94,12 +104,12 @@ DONE = JobStatus("42", (task("COMPLETED", Phase.COMPLETED, exit_code=0),))
 
 
 def a_message(job: Job, status: JobStatus = DONE, **options: Any) -> str:
+    style = options.pop("style", Style(DATASET))
     values: dict[str, Any] = {
-        "dataset_id": "00000000-1111-2222-3333-444444444444",
         "outputs": job.request.outputs,
         "facts_path": "slurm-job-42.env.json",
     }
-    return commit_message(job, status, **{**values, **options})
+    return commit_message(job, status, style, **{**values, **options})
 
 
 def record_json(message: str) -> dict[str, Any]:

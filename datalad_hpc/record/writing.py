@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.claims import shown
 from datalad_hpc.job import ClaimRole, Job, JobStatus, Phase, TaskStatus
-from datalad_hpc.record.layout import END, FORMAT, MARKER, START
+from datalad_hpc.record.layout import (
+    CORE_MARKER,
+    END,
+    FORMAT,
+    MARKER,
+    START,
+    Style,
+    short_command,
+)
+from datalad_hpc.record.own import for_core, is_plain, of_request
 from datalad_hpc.wording import ranges
 
 
@@ -35,12 +44,13 @@ def _capitalised(word: str) -> str:
 def commit_message(
     job: Job,
     status: JobStatus,
+    style: Style,
     *,
-    dataset_id: str,
     outputs: Sequence[str],
-    facts_path: str,
+    facts_path: str = "",
     finish_message: str = "",
     left_out: Collection[int] = (),
+    waited_for: Sequence[str] = (),
 ) -> str:
     """The message of a finished job's commit.
 
@@ -50,42 +60,51 @@ def commit_message(
       The job, with all its claims.
     status:
       What the scheduler said at the end.
-    dataset_id:
-      DataLad's id of the dataset, empty where it has none.
+    style:
+      How the records of the dataset are written.
     outputs:
       Outputs for the record, relative to the dataset's root.
     facts_path:
-      Where the scheduler's facts are kept, relative to the dataset's root.
+      Where the scheduler's facts are kept, relative to the dataset's root; empty if nowhere.
     finish_message:
       What the user wrote at finish; what was written at schedule follows it.
     left_out:
       Indices of the tasks whose outputs the commit does not hold.
+    waited_for:
+      Ids of the jobs that had to succeed before this one.
     """
-    record = _record(job, status, dataset_id, outputs, facts_path)
+    record = _record(job, status, style, outputs, facts_path)
     if job.tasks is not None:
         record["hpc"] |= _of_tasks(job, status, left_out)
-    messages = [text.strip("\n") for text in (finish_message, job.request.message) if text]
-    subject = f"Slurm job {job.job_id}: {state_word(status)}"
-    texts = "".join(f"{text}\n\n" for text in messages)
+    record["hpc"] |= of_request(job, style, waited_for)
+    texts = [text.strip("\n") for text in (finish_message, job.request.message) if text]
+    if style.for_rerun and is_plain(job.request):
+        record = for_core(record, status)
+        return _message(CORE_MARKER, texts or [short_command(job.request.command)], record)
+    return _message(MARKER, [f"Slurm job {job.job_id}: {state_word(status)}", *texts], record)
+
+
+def _message(marker: str, texts: Sequence[str], record: Mapping[str, Any]) -> str:
     text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)
-    return f"{MARKER} {subject}\n\n{texts}{START}{text}{END}\n"
+    blank = "\n\n"
+    return f"{marker} {blank.join(texts)}{blank}{START}{text}{END}\n"
 
 
 def _record(
-    job: Job, status: JobStatus, dataset_id: str, outputs: Sequence[str], facts_path: str
+    job: Job, status: JobStatus, style: Style, outputs: Sequence[str], facts_path: str
 ) -> dict[str, Any]:
     request = job.request
     return {
         "chain": list(request.chain),
         "cmd": request.command,
         "commit_id": job.head,
-        "dsid": dataset_id,
+        "dsid": style.dataset_id,
         "extra_inputs": list(request.extra_inputs),
         "inputs": list(request.inputs),
         "outputs": list(outputs),
         "pwd": request.folder or ".",
         "slurm_job_id": int(job.job_id) if job.job_id.isdecimal() else job.job_id,
-        "slurm_outputs": list(dict.fromkeys([*log_paths(job), facts_path])),
+        "slurm_outputs": list(dict.fromkeys(filter(None, [*log_paths(job), facts_path]))),
         "hpc": _own_part(job, status, facts_path),
     }
 
@@ -102,7 +121,7 @@ def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
         "cluster": job.cluster or status.facts.get("cluster", ""),
         "submitted": job.submitted.isoformat() if job.submitted else None,
         "state": state_word(status),
-        "facts": facts_path,
+        **({"facts": facts_path} if facts_path else {}),
         **_summary(status.tasks),
     }
 
