@@ -85,7 +85,7 @@ def test_the_values_are_those_of_the_submission(local_lab: Lab) -> None:
 
 
 def test_python_gives_values_as_they_are(local_lab: Lab) -> None:
-    job = swept(local_lab, foreach={"sub": ["a,b", "*", 3]})
+    job = swept(local_lab, foreach={"sub": ["a,b", 3, " "]})
     assert job["status"] == "ok", text_of(job)
 
 
