@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from datalad_hpc.containers import setup_of
 from datalad_hpc.job import Request
 from datalad_hpc.job_script import job_script
 from datalad_hpc.placeholders import expand_paths
@@ -77,9 +78,10 @@ def made_into_script(
     more:
       Options for sbatch besides those of the request.
     """
-    options = {"job-name": _name_of(command), **request.resources, **(more or {})}
+    name = os.path.basename(request.container) or _name_of(command)
+    options = {"job-name": name, **request.resources, **(more or {})}
     there = os.path.normpath(os.path.join(folder, options.get("chdir", "")))
-    return batch_command_of(job_script(options, there, "", body), os.environ)
+    return batch_command_of(job_script(options, there, setup_of(request), body), os.environ)
 
 
 def _name_of(command: str) -> str:

@@ -13,8 +13,9 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import ClaimKind, ClaimRole, Job
 from datalad_hpc.located import is_gits_own
+from datalad_hpc.placeholders import expand_paths
 from datalad_hpc.planning import Plan
-from datalad_hpc.retrieving import get_inputs, install_subdatasets
+from datalad_hpc.retrieving import get_extra_inputs, get_inputs, install_subdatasets
 from datalad_hpc.schedulers.sbatch import work_folder
 from datalad_hpc.wording import some_of
 from datalad_hpc.workplace import Workplace
@@ -32,6 +33,7 @@ def prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
     if request.assume_ready not in ("inputs", "both"):
         wanted = replace(request, inputs=plan.inputs) if request.sweep else request
         get_inputs(workplace, wanted)
+    get_extra_inputs(workplace, request)
     if request.alternative:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):
@@ -42,9 +44,10 @@ def prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
 
 
 def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative: Path) -> None:
+    here = workplace.root / plan.request.folder
+    extra_inputs = expand_paths(plan.request.extra_inputs, here)
     inputs = [
-        os.path.relpath(workplace.root / plan.request.folder / path, workplace.root)
-        for path in plan.inputs
+        os.path.relpath(here / path, workplace.root) for path in (*plan.inputs, *extra_inputs)
     ]
     outside = [
         path

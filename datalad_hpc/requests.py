@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.claims import shown
+from datalad_hpc.containers import contained
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Request
 from datalad_hpc.placeholders import fill_paths, one_line, recordable
@@ -26,6 +27,7 @@ def make_request(
     outputs: Sequence[str] = (),
     alt_dir: str | None = None,
     message: str = "",
+    container: str | None = None,
     foreach: Mapping[str, Sequence[Any]] | Sequence[str] = (),
     foreach_file: str | None = None,
     **options: Any,
@@ -35,7 +37,8 @@ def make_request(
     Raises
     ------
     BadRequest
-      It has no command or no output, a path that cannot be one, or a text that no commit can hold.
+      It has no command or no output, a path that cannot be one, or a text that no commit can
+      hold; or it cannot run in its container.
     """
     if not cmd or not one_line(cmd):
         raise BadRequest("no command is given; it follows the options of `datalad schedule`")
@@ -58,7 +61,7 @@ def make_request(
     else:
         declared, task_outputs = _declared(workplace, outputs, values)
         paths = fill_paths(inputs, values)
-    return Request(
+    request = Request(
         command=command,
         message=recordable("the message", message),
         folder=workplace.folder,
@@ -69,6 +72,7 @@ def make_request(
         sweep=sweep,
         **options,
     )
+    return request if container is None else contained(workplace, request, container)
 
 
 def _declared(

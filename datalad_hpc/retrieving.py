@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from datalad_hpc.commit import preparing
-from datalad_hpc.commit.trees import ANNEX_POINTER
+from datalad_hpc.commit.trees import ANNEX_OBJECTS, ANNEX_POINTER
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.interruption import ending_with_us
 from datalad_hpc.job import Claim, Request
@@ -22,10 +24,33 @@ def get_inputs(workplace: Workplace, request: Request) -> None:
     BadRequest
       An input cannot be had.
     """
-    wanted = [path for path in request.inputs if not _is_here(workplace, request.folder, path)]
-    wanted += request.extra_inputs
-    if wanted:
+    here = workplace.root / request.folder
+    if wanted := [path for path in request.inputs if not _is_here(here / path)]:
         retrieve(workplace, request, wanted)
+
+
+def get_extra_inputs(workplace: Workplace, request: Request) -> None:
+    """Retrieve what is no input of the command itself, such as the image of its container.
+
+    Raises
+    ------
+    BadRequest
+      It cannot be had.
+    """
+    here = workplace.root / request.folder
+    wanted = [path for path in request.extra_inputs if not _is_whole(here / path)]
+    if not wanted:
+        return
+    try:
+        retrieve(workplace, request, wanted)
+    except BadRequest as error:
+        if not request.container:
+            raise
+        raise BadRequest(
+            f"the container {request.container!r} is not complete here, so nothing was submitted: "
+            f"{error}; see where its image can be had (`git annex whereis`), make that place "
+            "known or reachable, and run the command again"
+        ) from error
 
 
 def retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> None:
@@ -50,26 +75,44 @@ def retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> N
         raise BadRequest(f"not all inputs could be retrieved: {some_of(reasons)}")
 
 
-def _is_here(workplace: Workplace, folder: str, path: str) -> bool:
+def _is_here(path: Path) -> bool:
     """Whether an input is a file with its content, so that nobody has to be asked for it."""
-    full = workplace.root / folder / path
-    if not full.is_file():
+    if not path.is_file():
         return False
-    with full.open("rb") as file:
-        return full.is_symlink() or file.read(len(ANNEX_POINTER)) != ANNEX_POINTER
+    with path.open("rb") as file:
+        return path.is_symlink() or file.read(len(ANNEX_POINTER)) != ANNEX_POINTER
+
+
+def _is_whole(path: Path) -> bool:
+    """The same of a folder, too: an image may be one, and many jobs may need it."""
+    if not path.is_dir():
+        return _is_here(path)
+    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    return bool(files) and not any(map(_is_missing, files))
+
+
+def _is_missing(path: Path) -> bool:
+    if path.is_symlink():
+        # Links that are broken by nature, as in the folder of a system, are nothing to retrieve.
+        return ANNEX_OBJECTS in os.readlink(path) and not path.exists()
+    return path.is_file() and not _is_here(path)
 
 
 def install_subdatasets(workplace: Workplace, outputs: Sequence[Claim]) -> None:
     """Install the subdatasets that outputs lie in, without their content."""
     missing = preparing.subdatasets_to_install(workplace.root, outputs)
-    if not missing:
-        return
+    if missing:
+        install(workplace, missing)
+
+
+def install(workplace: Workplace, subdatasets: Sequence[str]) -> None:
+    """Install subdatasets as far as they can be had, without their content."""
     from datalad.distribution.get import Get
 
     with ending_with_us():
         Get()(
             dataset=str(workplace.root),
-            path=[str(workplace.root / path) for path in missing],
+            path=[str(workplace.root / path) for path in subdatasets],
             get_data=False,
             on_failure="ignore",
             result_renderer="disabled",

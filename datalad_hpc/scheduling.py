@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from datalad_hpc.commit.head import ADJUSTED, checked_out
+from datalad_hpc.containers import container_facts
 from datalad_hpc.errors import (
     BadRequest,
     ContentMissing,
@@ -171,6 +172,7 @@ def new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         commit="",
         ref="",
         claims=(*plan.outputs, *log_claims(workplace, plan, plan.token)),
+        environment=container_facts(workplace, plan.request),
     )
 
 

@@ -23,7 +23,9 @@ LADDER = (
     # parts of stories
     {"history", "limiting", "polling", "progress", "results", "workplace"},
     {"sweep_tables"},
-    {"choosing", "good_tasks", "requests", "retrieving", "rounds", "submissions"},
+    {"choosing", "good_tasks", "retrieving", "rounds", "submissions"},
+    {"containers"},
+    {"requests"},
     {"filling"},
     {"sweep_plans"},
     {"planning"},

@@ -101,6 +101,13 @@ def _asked(root: Path) -> tuple[str, str]:
 
 
 def _git(root: Path, *arguments: str) -> str:
+    return os.fsdecode(ask_git(root, *arguments))
+
+
+def ask_git(root: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """What a Git command prints, whatever its exit code, where there is no need for more."""
     # Where we are called from a hook, variables point Git elsewhere.
     environment = {k: value for k, value in os.environ.items() if not k.startswith("GIT_")}
-    return process.run(["git", *arguments], folder=root, environment=environment).text
+    return process.run(
+        ["git", *arguments], folder=root, stdin=stdin, environment=environment
+    ).output
