@@ -25,6 +25,7 @@ def dry_run(workplace: Workplace, request: Request, *, action: str) -> Result:
             "command_line": shlex.join(plan.batch.argv),
             "folder": plan.folder,
             "inputs": list(plan.inputs),
+            "extra_inputs": list(request.extra_inputs),
             "outputs": list(request.declared),
             "logs": [claim.path for claim in log_claims(workplace, plan, "JOBID")],
             "tasks": list(plan.tasks) if plan.tasks is not None else None,

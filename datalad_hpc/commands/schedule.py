@@ -156,9 +156,9 @@ def _dry_run_lines(dry_run: dict[str, Any]) -> Iterator[str]:
     yield f" folder: {dry_run['folder']}"
     yield f" command: {dry_run['command']}"
     yield f" expanded command: {dry_run['command_line']}"
-    for name in ("inputs", "outputs", "logs"):
+    for name in ("inputs", "extra_inputs", "outputs", "logs"):
         if dry_run[name]:
-            yield f" {name}:"
+            yield f" {name.replace('_', ' ')}:"
             yield from (f"  {path}" for path in dry_run[name])
     if dry_run["tasks"] is not None:
         yield f" tasks: {len(dry_run['tasks'])}"
