@@ -34,9 +34,10 @@ class Schedule(Interface):
     second half is ``datalad finish``, which commits the outputs of ended jobs,
     each with a record from which ``datalad reschedule`` runs it again.
 
-    COMMAND is a submission that starts with ``sbatch``. It is not run through
-    a shell. On a machine without Slurm the scheduler "local" runs the same
-    command here, in the background.
+    COMMAND is run as the job, like that of ``datalad run``. If it starts with
+    ``sbatch`` it is a submission of its own, and not run through a shell. On a
+    machine without Slurm the scheduler "local" runs the same command here, in
+    the background.
 
     Two open jobs never share an output: a path that is reserved by another
     job, or that lies above or below such a path, is refused. The log files of a
@@ -61,6 +62,20 @@ class Schedule(Interface):
     _params_ = PARAMETERS
 
     _examples_ = [
+        dict(
+            text="Run a command as a job",
+            code_cmd="datalad schedule -i raw/s1.nii -o out/s1.tsv -- "
+            "python3 volume.py {inputs} {outputs}",
+            code_py="schedule('python3 volume.py {inputs} {outputs}', inputs=['raw/s1.nii'], "
+            "outputs=['out/s1.tsv'])",
+        ),
+        dict(
+            text="Run it for each subject, as the tasks of one array",
+            code_cmd="datalad schedule --foreach sub=s1,s2 -i 'raw/{sub}.nii' -o 'out/{sub}.tsv' "
+            "-- python3 volume.py {inputs} {outputs}",
+            code_py="schedule('python3 volume.py {inputs} {outputs}', foreach={'sub': ['s1', 's2']}, "
+            "inputs=['raw/{sub}.nii'], outputs=['out/{sub}.tsv'])",
+        ),
         dict(
             text="Submit a batch script that writes into the directory 'out'",
             code_cmd="datalad schedule -o out/ sbatch job.sh",

@@ -22,7 +22,7 @@ PARAMETERS = dict(
         args=("cmd",),
         nargs=REMAINDER,
         metavar="COMMAND",
-        doc="""submission to run; a leading '--' can be used to tell it from
+        doc="""command to run as the job, or submission with sbatch; a leading '--' can be used to tell it from
         the options of this command.""",
     ),
     dataset=Parameter(
