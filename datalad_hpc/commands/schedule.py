@@ -73,8 +73,8 @@ class Schedule(Interface):
             text="Run it for each subject, as the tasks of one array",
             code_cmd="datalad schedule --foreach sub=s1,s2 -i 'raw/{sub}.nii' -o 'out/{sub}.tsv' "
             "-- python3 volume.py {inputs} {outputs}",
-            code_py="schedule('python3 volume.py {inputs} {outputs}', foreach={'sub': ['s1', 's2']}, "
-            "inputs=['raw/{sub}.nii'], outputs=['out/{sub}.tsv'])",
+            code_py="schedule('python3 volume.py {inputs} {outputs}', "
+            "foreach={'sub': ['s1', 's2']}, inputs=['raw/{sub}.nii'], outputs=['out/{sub}.tsv'])",
         ),
         dict(
             text="Submit a batch script that writes into the directory 'out'",

@@ -22,8 +22,8 @@ PARAMETERS = dict(
         args=("cmd",),
         nargs=REMAINDER,
         metavar="COMMAND",
-        doc="""command to run as the job, or submission with sbatch; a leading '--' can be used to tell it from
-        the options of this command.""",
+        doc="""command to run as the job, or submission with sbatch; a leading
+        '--' can be used to tell it from the options of this command.""",
     ),
     dataset=Parameter(
         args=("-d", "--dataset"),
