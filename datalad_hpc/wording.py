@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 MOST_SHOWN = 10
 """How many of an array's thousands of outputs a sentence names."""
 
+MOST_CHARACTERS = 1000
+
 
 def some_of(texts: Sequence[str], separator: str = ", ") -> str:
     """The first few of many texts, and how many more there are."""
@@ -15,6 +17,11 @@ def some_of(texts: Sequence[str], separator: str = ", ") -> str:
 
 def _and_more(number: int) -> str:
     return f" and {number:,} more" if number > 0 else ""
+
+
+def shortened(text: str) -> str:
+    """Words of another program, which now and then prints the content of files among them."""
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
 
 
 def some_tasks(indices: Collection[int]) -> str:

@@ -24,6 +24,7 @@ from datalad_hpc import process
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.room import given_up_without_room, lacks_room
 from datalad_hpc.errors import CommitFailed, ProcessFailed
+from datalad_hpc.wording import shortened
 
 FILES_EACH = 100
 BYTES_EACH = 512 * 2**20
@@ -227,6 +228,7 @@ def _answer(line: bytes) -> dict[str, str]:
         return {}
     answer = json.loads(line)
     words = "; ".join(answer.get("error-messages") or ()) or "git-annex gave no reason"
+    words = shortened(words)
     return {answer.get("file") or "": "" if answer.get("success", True) else words}
 
 

@@ -95,7 +95,8 @@ class World:
 
         def over() -> bool:
             states = [result["slurm_job_status"] for result in self.listed()]
-            return all(state.split()[0] in OVER for state in states)
+            words = [word for state in states for word in state.split(", ")]
+            return all(word.split()[0] in OVER for word in words)
 
         wait_for(over, timeout=60, interval=0.1)
 
