@@ -256,6 +256,8 @@ class Job:
     """Further jobs of one submission program; the first is in ``job_id``."""
     parts: tuple[Part, ...] = ()
     """The tasks of a sweep, in order; empty for any other job."""
+    batch: str = ""
+    """Which line of which batch asked for it; empty for a job that was scheduled alone."""
 
     @property
     def is_part(self) -> bool:

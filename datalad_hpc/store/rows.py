@@ -41,6 +41,7 @@ JOB_COLUMNS = (
     "commit",
     "ref",
     "note",
+    "batch",
 )
 """What :func:`job_of` takes, in its order."""
 
@@ -91,14 +92,14 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
         "commit": job.commit,
         "ref": job.ref,
         "note": job.note,
-        "batch": "",
+        "batch": job.batch,
     }
 
 
 def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = ()) -> Job:
     """The job that a row of :data:`JOB_COLUMNS` stands for; written to be quick with thousands."""
     (key, token, state, scheduler, cluster, job_id, created, submitted) = row[:8]
-    (command, folder, inputs, message, details, commit, ref, note) = row[8:]
+    (command, folder, inputs, message, details, commit, ref, note, batch) = row[8:]
     more = _parse(details)[0]
     # What JSON has made lists of were tuples.
     asked: dict[str, Any] = {
@@ -129,6 +130,7 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = 
         commit=commit,
         ref=ref,
         note=note,
+        batch=batch,
         claims=tuple(claims),
         parts=tuple(parts),
     )
