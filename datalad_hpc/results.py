@@ -34,6 +34,7 @@ UNTOUCHED = {
     "schedule": "Nothing was submitted",
     "finish": "Nothing was changed",
     "reschedule": "Nothing was submitted",
+    "batch": "Nothing was submitted",
 }
 """What holds where a request cannot be met."""
 
@@ -43,6 +44,7 @@ KEPT = {
     "finish": "what was reported is done, all other jobs are still open with their outputs where "
     "they are",
     "reschedule": "the jobs that were reported are submitted and tracked, no other was",
+    "batch": "the lines that were reported are done, the others have no job",
 }
 """What holds where a command ended in the middle."""
 
@@ -50,6 +52,7 @@ NEXT = {
     "schedule": "run the same command again",
     "finish": "run `datalad finish` again to go on",
     "reschedule": "give the commits that are left to `datalad reschedule` to go on",
+    "batch": "run the same command again to go on with the lines that are left",
 }
 """What goes on from there."""
 
@@ -119,28 +122,37 @@ def error_result(action: str, root: Path, error: HpcError, **more: Any) -> Resul
 
 
 @contextlib.contextmanager
-def as_results(action: str, root: Path) -> Iterator[list[Result]]:
-    """Collect the result of an error that ends a story; to be yielded after the block."""
+def as_results(action: str, root: Path, story: str = "") -> Iterator[list[Result]]:
+    """Collect the result of an error that ends a story; to be yielded after the block.
+
+    ``story`` tells it from others of the same command.
+    """
+    story = story or action
     results: list[Result] = []
     try:
         yield results
     except (GitFailed, StoreUnusable) as error:
-        what = f"{str(error).rstrip('.')}. {_capital(KEPT[action])}"
-        results.append(_ended(action, root, what, NEXT[action]))
+        what = f"{str(error).rstrip('.')}. {_capital(KEPT[story])}"
+        results.append(_ended(action, root, what, NEXT[story]))
     except BadRequest as error:
-        text = f"{UNTOUCHED[action]}: {error}"
+        text = f"{UNTOUCHED[story]}: {error}"
         results.append(result(action, root, error.status, text))
     except HpcError as error:
         results.append(error_result(action, root, error))
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        what = f"The file system says: {where}{error.strerror or error}"
-        results.append(_ended(action, root, f"{what}; {KEPT[action]}", NEXT[action]))
+        what = f"{file_system_says(error)}; {KEPT[story]}"
+        results.append(_ended(action, root, what, NEXT[story]))
     except Interruption as stop:
-        late = action == "schedule" and stop.reported
-        text = SUBMITTED if late else f"{KEPT[action]}; {NEXT[action]}"
+        late = story == "schedule" and stop.reported
+        text = SUBMITTED if late else f"{KEPT[story]}; {NEXT[story]}"
         text = f"{_capital(str(stop))}: {text}"
         results.append(result(action, root, "error", text, exit_code=stop.exit_code))
+
+
+def file_system_says(error: OSError) -> str:
+    """What the file system refuses, and where."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"The file system says: {where}{error.strerror or error}"
 
 
 def _ended(action: str, root: Path, what: str, go_on: str) -> Result:

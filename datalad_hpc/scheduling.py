@@ -48,10 +48,11 @@ def schedule(
     workplace: Workplace,
     store: Store,
     scheduler: Scheduler,
-    scheduler_named: SchedulerNamed,
+    scheduler_named: SchedulerNamed | None,
     request: Request,
     *,
     action: str = ACTION,
+    batch: str = "",
 ) -> Result:
     """Submit one job and remember what it will make.
 
@@ -62,11 +63,14 @@ def schedule(
     scheduler:
       Where the job goes.
     scheduler_named:
-      Schedulers of earlier jobs, whose submission may have been interrupted.
+      Schedulers of earlier jobs, whose submission may have been interrupted; ``None`` where
+      these are settled.
     request:
       What to run.
     action:
       Name of the command, for the results.
+    batch:
+      See :attr:`.Job.batch`.
 
     Returns
     -------
@@ -79,9 +83,11 @@ def schedule(
       There is no new job; where it may still be, the error says so.
     """
     plan = _planned(workplace, request)
-    settle(workplace, store, scheduler_named)
+    if scheduler_named:
+        settle(workplace, store, scheduler_named)
     with submission_lock(workplace, plan.token) as descriptor:
-        job = store.reserve(new_job(workplace, plan, scheduler), check=request.check_outputs)
+        job = replace(new_job(workplace, plan, scheduler), batch=batch)
+        job = store.reserve(job, check=request.check_outputs)
         submission = submit_reserved(workplace, store, scheduler, plan, job, descriptor)
     return scheduled(workplace, plan, job, submission, action)
 

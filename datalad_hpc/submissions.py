@@ -64,12 +64,12 @@ def _made_and_locked(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is_still(descriptor, path):
+        if is_still(descriptor, path):
             return descriptor
         os.close(descriptor)
 
 
-def _is_still(descriptor: int, path: Path) -> bool:
+def is_still(descriptor: int, path: Path) -> bool:
     """Whether a path still is the file that was opened there."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
@@ -89,7 +89,7 @@ def _taken_over(path: Path) -> Iterator[bool]:
         yield False
     else:
         # Not if another process was faster, has done it all and removed the lock.
-        mine = _is_still(descriptor, path)
+        mine = is_still(descriptor, path)
         yield mine
         if mine:
             _remove(path)

@@ -36,10 +36,11 @@ def schedule_any(
     workplace: Workplace,
     store: Store,
     scheduler: Scheduler,
-    scheduler_named: SchedulerNamed,
+    scheduler_named: SchedulerNamed | None,
     request: Request,
     *,
     action: str = ACTION,
+    batch: str = "",
 ) -> Iterator[Result]:
     """Submit one job, or the arrays of a sweep; see :func:`.schedule`.
 
@@ -54,13 +55,16 @@ def schedule_any(
       There is no new job, or not all arrays of a sweep were submitted: the error tells which.
     """
     if not request.sweep:
-        yield schedule(workplace, store, scheduler, scheduler_named, request, action=action)
+        yield schedule(
+            workplace, store, scheduler, scheduler_named, request, action=action, batch=batch
+        )
         return
     plans = _plans(workplace, request, scheduler)
-    settle(workplace, store, scheduler_named)
+    if scheduler_named:
+        settle(workplace, store, scheduler_named)
     with contextlib.ExitStack() as locks:
         held = [locks.enter_context(submission_lock(workplace, plan.token)) for plan in plans]
-        new = [new_job(workplace, plan, scheduler) for plan in plans]
+        new = [replace(new_job(workplace, plan, scheduler), batch=batch) for plan in plans]
         jobs = store.reserve_all(new, check=request.check_outputs)
         yield from _submit_all(workplace, store, scheduler, plans, jobs, held, action)
 
