@@ -30,10 +30,11 @@ LADDER = (
     {"sweep_plans"},
     {"planning"},
     {"planned_logs", "preparation"},
-    {"deciding", "dry_run", "scheduling"},
+    {"batch_turns", "deciding", "dry_run", "scheduling"},
     {"completing"},
     # stories that stand on another one
     {"finishing", "rescheduling", "sweeping"},
+    {"batches"},
     # the face
     {"commands"},
 )

@@ -57,7 +57,8 @@ class Schedule(Interface):
     """
 
     result_renderer = "tailored"
-    on_failure = "stop"
+    # A line of a batch that fails stops none of the others.
+    on_failure = "continue"
 
     _params_ = PARAMETERS
 
@@ -133,8 +134,13 @@ class Schedule(Interface):
         from datalad_hpc.workplace import Workplace
 
         workplace = Workplace.of(dataset, "schedule a job")
+        if batch is not None:
+            from datalad_hpc.commands.batch_lines import schedule_lines
+
+            yield from schedule_lines(workplace, asked)
+            return
         with as_results(scheduling.ACTION, workplace.root) as results:
-            request = make_request(workplace, **_of_job(asked))
+            request = make_request(workplace, **of_job(asked))
             if dry_run:
                 yield dry_run_of(workplace, request, action=scheduling.ACTION)
             else:
@@ -157,7 +163,7 @@ class Schedule(Interface):
             ui.message("\n".join(map(visible_line, _dry_run_lines(dry_run))))
 
 
-def _of_job(asked: Mapping[str, Any]) -> dict[str, Any]:
+def of_job(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked of one job, lists as such."""
     return {
         name: as_tuple(asked[name]) if name in LISTS else asked[name]
