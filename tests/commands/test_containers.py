@@ -58,6 +58,12 @@ def test_a_job_in_a_container(lab: Lab) -> None:
     record = record_of(lab)
     assert record["cmd"].startswith("sh images/tool sh -c ")
     assert record["extra_inputs"] == ["images/tool"]
+    assert record["hpc"]["container"] == "tool"
+    assert record["hpc"]["environment"]["container"] == {
+        "name": "tool",
+        "image": "images/tool",
+        "digest": digest(lab.root, "images/tool"),
+    }
     (log,) = (lab.root / name for name in record["slurm_outputs"] if name.endswith(".out"))
     assert log.read_text() == "in tool: images/tool\n"
     assert lab.changes() == ""
@@ -141,6 +147,7 @@ def test_a_container_of_a_subdataset(local_lab: Lab, tmp_path: Path) -> None:
     copy = copy_of(lab, tmp_path / "copy")
     (again,) = copy.reschedule()
     assert again["status"] == "ok", text_of(again)
+    assert environment_of(copy)["container"] == found["container"]
     copy.wait()
     (done,) = copy.finish()
     assert done["status"] == "ok", text_of(done)
@@ -159,7 +166,8 @@ def test_a_fresh_clone_retrieves_the_image_once(
     assert again["status"] == "ok", text_of(again)
     copy.wait()
     assert copy.finish()[-1]["status"] == "ok"
-    assert record_of(copy)["hpc"] != record_of(local_lab)["hpc"]
+    for key in ("container", "environment"):
+        assert record_of(copy)["hpc"][key] == record_of(local_lab)["hpc"][key]
     assert record_of(copy)["extra_inputs"] == ["images/tool"]
     # From now on nobody is asked for it, not even DataLad.
     from datalad.core.local import run
