@@ -78,7 +78,7 @@ def made_into_script(
     more:
       Options for sbatch besides those of the request.
     """
-    name = os.path.basename(request.container) or _name_of(command)
+    name = _name_of(request.container or command)
     options = {"job-name": name, **request.resources, **(more or {})}
     there = os.path.normpath(os.path.join(folder, options.get("chdir", "")))
     return batch_command_of(job_script(options, there, setup_of(request), body), os.environ)

@@ -12,6 +12,7 @@ from datalad.utils import chpwd
 
 from datalad_hpc.commit.digests import digest
 from tests.commands.conftest import QUIET, Lab, ask_store, text_of
+from tests.commands.test_core_records import rerun, set_marker
 from tests.commands.test_schedule_options import record_of
 
 IMAGE = '#!/bin/sh\necho "in $DATALAD_CONTAINER_NAME: $0" >&2\nINSIDE=yes exec "$@"\n'
@@ -306,3 +307,42 @@ def test_digests(local_lab: Lab) -> None:
     assert {path: digest(lab.root, path) for path in expected} == expected
     lab.git("annex", "lock", "-q", "images/tool")
     assert digest(lab.root, "images/tool") == expected["images/tool"]
+
+
+def test_core_runs_such_a_record_again(local_lab: Lab, tmp_path: Path) -> None:
+    """Where its marker is configured; it need not know of containers."""
+    configure(local_lab.dataset, image="my {images}/tool")
+    set_marker(local_lab)
+    command = "sh -c 'echo $INSIDE' > {outputs}"
+    done = local_lab.run(command, container="tool", outputs=["out.txt"])
+    assert done["status"] == "ok", text_of(done)
+    copy = copy_of(local_lab, tmp_path / "copy")
+    again = rerun(copy)
+    assert again.returncode == 0, again.stderr
+    assert (copy.root / "out.txt").read_text() == "yes\n"
+
+
+def test_what_containers_run_has_recorded_becomes_a_job(local_lab: Lab, tmp_path: Path) -> None:
+    configure(local_lab.dataset)
+    command = "sh -c 'echo $INSIDE' > {outputs}"
+    containers_run(command, "tool", dataset=local_lab.dataset, outputs=["out.txt"], **QUIET)
+    copy = copy_of(local_lab, tmp_path / "copy")
+    (job,) = copy.reschedule()
+    assert job["status"] == "ok", text_of(job)
+    copy.wait()
+    (done,) = copy.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert (copy.root / "out.txt").read_text() == "yes\n"
+
+
+def test_a_sweep_in_a_container(lab: Lab) -> None:
+    configure(lab.dataset)
+    job = lab.schedule(
+        "sh -c 'echo $INSIDE {sub}' > {outputs}",
+        container="tool",
+        outputs=["out-{sub}.txt"],
+        foreach=["sub=a,b"],
+    )
+    assert job["status"] == "ok", text_of(job)
+    lab.wait()
+    assert [(lab.root / f"out-{sub}.txt").read_text() for sub in "ab"] == ["yes a\n", "yes b\n"]
