@@ -94,7 +94,7 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
     else:
         facts["submit_line"] = _without_identity(facts["submit_line"])
         for task in facts["tasks"]:
-            task["reason"] = _BY_WHOM.sub("", task["reason"])
+            task["reason"] = reason_text(task["reason"], with_identity=False)
     return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -102,6 +102,11 @@ def script_text(script: str, root: str, *, with_identity: bool) -> str:
     """A batch script as it is kept: the root by its placeholder, and no names unless wanted."""
     text = _neutral(script, root)
     return text if with_identity else _hide(text)
+
+
+def reason_text(reason: str, *, with_identity: bool) -> str:
+    """Why a task ended, as it is kept."""
+    return reason if with_identity else _BY_WHOM.sub("", reason)
 
 
 def _neutral(text: str, root: str) -> str:

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import posixpath
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datalad.local.rerun import get_run_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import BrokenRecord
-from datalad_hpc.job import ClaimRole, Job, JobState, JobStatus, Phase, Request, TaskStatus
+from datalad_hpc.job import (
+    ClaimRole,
+    Job,
+    JobState,
+    JobStatus,
+    Part,
+    Phase,
+    Request,
+    TaskStatus,
+)
 from datalad_hpc.record import (
+    CORE_MARKER,
     MARKER,
+    Record,
     Style,
     commit_message,
     log_paths,
     read_record,
     state_word,
 )
+from datalad_hpc.record.layout import short_command
 from datalad_hpc.templates import glob_of
 from datalad_hpc.wording import ranges
 
@@ -58,6 +74,8 @@ PATHS = st.lists(HOSTILE.filter(bool), max_size=3).map(tuple)
 
 
 DATASET = "00000000-1111-2222-3333-444444444444"
+STYLE = Style(DATASET, "/data/ds")
+FOR_RERUN = replace(STYLE, for_rerun=True)
 
 
 def a_job(**fields: Any) -> Job:
@@ -70,6 +88,7 @@ def a_job(**fields: Any) -> Job:
         message=fields.pop("message", ""),
         chain=fields.pop("chain", ()),
         task_outputs=fields.pop("task_outputs", ()),
+        **fields.pop("asked", {}),
     )
     values: dict[str, Any] = {
         "key": 1,
@@ -104,7 +123,7 @@ DONE = JobStatus("42", (task("COMPLETED", Phase.COMPLETED, exit_code=0),))
 
 
 def a_message(job: Job, status: JobStatus = DONE, **options: Any) -> str:
-    style = options.pop("style", Style(DATASET))
+    style = options.pop("style", STYLE)
     values: dict[str, Any] = {
         "outputs": job.request.outputs,
         "facts_path": "slurm-job-42.env.json",
@@ -263,8 +282,8 @@ def test_datalad_slurms_record_of_a_failed_job_is_read() -> None:
     assert record.messages.endswith("\n\nhello")
 
 
-def a_record(text: str, subject: str = "Slurm job 1: Completed") -> str:
-    return f"{MARKER} {subject}\n\n{BELOW}\n{text}\n{ABOVE}\n"
+def a_record(text: str, subject: str = "Slurm job 1: Completed", marker: str = MARKER) -> str:
+    return f"{marker} {subject}\n\n{BELOW}\n{text}\n{ABOVE}\n"
 
 
 GOOD: dict[str, Any] = {"cmd": "sbatch x", "outputs": ["out"]}
@@ -298,12 +317,95 @@ GOOD: dict[str, Any] = {"cmd": "sbatch x", "outputs": ["out"]}
         ({**GOOD, "chain": 1}, "'chain' is not a list"),
         ({**GOOD, "pwd": ["x"]}, "'pwd' is not a text"),
         ({**GOOD, "dsid": 5}, "'dsid' is not a text"),
+        ({**GOOD, "cmd": " "}, "'cmd' is empty"),
+        ({**GOOD, "hpc": {"submits": 1}}, "'hpc.submits' or 'hpc.container' cannot"),
+        ({**GOOD, "hpc": {"container": ["x"]}}, "'hpc.submits' or 'hpc.container' cannot"),
+        ({**GOOD, "hpc": {"container": "x" * 2000}}, "'hpc.submits' or 'hpc.container' cannot"),
+        ({**GOOD, "hpc": {"resources": ["time"]}}, "no object of a few options"),
+        ({**GOOD, "hpc": {"resources": None}}, "no object of a few options"),
+        (
+            {**GOOD, "hpc": {"resources": {f"a{'b' * at}": "" for at in range(101)}}},
+            "no object of a few options",
+        ),
+        *(
+            ({**GOOD, "hpc": {"resources": {name: value}}}, "no usable value for")
+            for name, value in [
+                ("time", 5),
+                ("time", None),
+                ("time", "1\n#SBATCH --uid=0"),
+                ("time", "1\u2028"),
+                ("time", "\ud800"),
+                ("time", "1" * 1001),
+                ("Time", "1"),
+                ("-time", "1"),
+                ("", "1"),
+                ("time=1 --uid", "0"),
+                ("t" * 65, "1"),
+            ]
+        ),
     ],
 )
 def test_a_broken_record_says_what_is_wrong(record: object, words: str) -> None:
     text = record if isinstance(record, str) else json.dumps(record)
     with pytest.raises(BrokenRecord, match=words):
         read_record(a_record(text))
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ("", "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ({}, "'cmd' is missing or not a text"),
+        ({"cmd": []}, "'cmd' is empty"),
+        ({"cmd": ["a", 1]}, "'cmd' is missing or not a text"),
+        ({"cmd": {"a": 1}}, "'cmd' is missing or not a text"),
+        ({"cmd": "x", "exit": "1"}, "'exit' is not a number"),
+        ({"cmd": "x", "exit": True}, "'exit' is not a number"),
+        ({"cmd": "x", "outputs": "out"}, "'outputs' is not a list"),
+        ({"cmd": "x", "outputs": [1]}, "'outputs' holds something that is not text"),
+        ({"cmd": "x", "pwd": 1}, "'pwd' is not a text"),
+        ({"cmd": "x", "hpc": {"resources": 1}}, "no object of a few options"),
+    ],
+)
+def test_a_broken_record_of_core_says_what_is_wrong(record: object, words: str) -> None:
+    text = record if isinstance(record, str) else json.dumps(record)
+    with pytest.raises(BrokenRecord, match=words):
+        read_record(a_record(text, "Subject", CORE_MARKER))
+
+
+def test_a_record_of_core_needs_a_command_only() -> None:
+    record = read_record(a_record('{"cmd": "x"}', "Why\n\nHow", CORE_MARKER))
+    assert record
+    assert record.request == Request("x", "", (), ())
+    assert (record.messages, record.completed, record.is_cores) == ("Why\n\nHow", True, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (["echo a | b"], "echo a | b"),
+        (["echo", "a | b", "it's"], "echo 'a | b' 'it'\"'\"'s'"),
+        (["--", "echo", "a"], "echo a"),
+    ],
+)
+def test_an_old_command_of_core_is_a_list_of_words(command: list[str], line: str) -> None:
+    record = read_record(a_record(json.dumps({"cmd": command}), "Why", CORE_MARKER))
+    assert record
+    assert record.request.command == line
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("x", "sub/x"), ("../x/", "sub/../x/"), ("{{a}}", "sub/{a}"), ("{a", "sub/{a")],
+)
+def test_paths_of_core_are_filled_and_relative_to_the_folder(given: str, read: str) -> None:
+    fields = {"cmd": "x", "pwd": "sub", "outputs": [given, ""], "inputs": [given], "exit": 2}
+    record = read_record(a_record(json.dumps(fields), "Why", CORE_MARKER))
+    assert record
+    assert record.request.outputs == (read,)
+    assert record.request.inputs == (read.removeprefix("sub/"),)
+    assert not record.completed
 
 
 @pytest.mark.parametrize(
@@ -335,10 +437,129 @@ def test_lines_that_others_added_at_the_end_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", ["", "Fix", f" {MARKER} x", "[DATALAD RUNCMD] x", f"Revert\n\n{a_record('{}')}"]
+    "message", ["", "Fix", f" {MARKER} x", f"{CORE_MARKER} x", f"Revert\n\n{a_record('{}')}"]
 )
 def test_other_commits_have_no_record(message: str) -> None:
     assert read_record(message) is None
+
+
+PLAIN = "sort {inputs} > {outputs}"
+SCRIPT = "#!/bin/bash\n#SBATCH --account=them\n\ncd -- /data/ds/sub\nsort x\n"
+
+
+def own_part(job: Job, status: JobStatus = DONE, **options: Any) -> dict[str, Any]:
+    own: dict[str, Any] = record_json(a_message(job, status, **options))["hpc"]
+    return own
+
+
+def test_a_plain_command_tells_what_was_asked_for() -> None:
+    resources = {"time": "03:00:00", "account": "them", "mail-user": "me@x", "exclusive": ""}
+    job = a_job(
+        command=PLAIN,
+        script=SCRIPT,
+        environment={"slurm": "22.05"},
+        asked={"resources": resources, "container": "tool"},
+    )
+    message = a_message(job, waited_for=["40", "41"])
+    own = record_json(message)["hpc"]
+    assert own["script"] == SCRIPT.replace("/data/ds", "{dspath}").replace("=them", "=…")
+    assert own["resources"] == {"time": "03:00:00", "exclusive": ""}
+    assert (own["container"], own["waited_for"]) == ("tool", ["40", "41"])
+    assert own["environment"] == {"slurm": "22.05"}
+    assert not {"submits", "script_sha256", "task", "values"} & own.keys()
+    record = read_record(message)
+    assert record
+    assert record.request.resources == own["resources"]
+    assert record.request.container == "tool"
+    named = own_part(job, style=replace(STYLE, with_identity=True))
+    assert named["resources"] == resources
+    assert "--account=them" in named["script"]
+
+
+def test_what_was_not_asked_for_is_not_told() -> None:
+    told = own_part(a_job(command=PLAIN, script=SCRIPT)).keys() - own_part(a_job()).keys()
+    assert told == {"script"}
+
+
+@pytest.mark.parametrize("script", ["#!/bin/bash\n" + "x" * 5000, "#!/bin/bash\n\udcff\n"])
+def test_a_script_that_is_long_or_no_text_is_told_by_its_hash(script: str) -> None:
+    own = own_part(a_job(command=PLAIN, script=script))
+    data = script.encode("utf-8", "surrogateescape")
+    assert own["script_sha256"] == hashlib.sha256(data).hexdigest()
+    assert "script" not in own
+
+
+def test_a_submission_program_keeps_our_marker_and_says_what_it_is() -> None:
+    job = a_job(command="./submit.sh", asked={"submits": True}, script=SCRIPT)
+    message = a_message(job, style=FOR_RERUN)
+    assert message.startswith(MARKER)
+    own = record_json(message)["hpc"]
+    assert own["submits"] is True
+    assert "script" not in own
+    record = read_record(message)
+    assert record
+    assert record.request.submits
+
+
+def test_one_task_of_a_sweep() -> None:
+    job = a_job(
+        command="echo sub-01 > out",
+        job_id="42_0",
+        script=SCRIPT,
+        parts=(Part(0, values={"sub": "sub-01"}),),
+    )
+    ended = task("CANCELLED", Phase.FAILED, signal=9, reason="by 1000", cpu_time=0.0)
+    message = a_message(job, JobStatus("42_0", (ended,)))
+    fields = record_json(message)
+    own = fields["hpc"]
+    assert (own["task"], own["values"]) == (0, {"sub": "sub-01"})
+    assert (own["signal"], own["cpu_time"]) == (9, 0.0)
+    assert not {"reason", "started", "facts", "script", "tasks"} & own.keys()
+    assert fields["slurm_outputs"] == log_paths(job)
+    record = read_record(message)
+    assert record
+    assert record.job_id == "42_0"
+    assert record.request == Request("echo sub-01 > out", "", (), ("out/",))
+
+
+PLACES = ["x", "{y}", "d/", "sub/", "sub/z", "a b/c/d/", "{{", "a{b", "}", ".", "é", "[x]*"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    command=HOSTILE.filter(lambda text: text.strip() and not text.strip().startswith("sbatch")),
+    folder=st.sampled_from(["", "sub", "a b/c"]),
+    inputs=PATHS,
+    extra_inputs=PATHS,
+    outputs=st.lists(st.sampled_from(PLACES)).map(tuple),
+    chain=PATHS,
+    message=HOSTILE,
+    finish_message=HOSTILE,
+)
+def test_what_is_written_for_core_is_read_again(
+    outputs: tuple[str, ...], finish_message: str, **fields: Any
+) -> None:
+    job = a_job(**fields, outputs=outputs, claims=())
+    message = a_message(job, finish_message=finish_message, style=FOR_RERUN)
+    assert message.startswith(f"{CORE_MARKER} ")
+    subject, info = get_run_info(None, message)
+    assert info["cmd"] == job.request.command
+    record = read_record(message)
+    assert record
+    request, wanted = record.request, job.request
+    assert (request.command, request.folder) == (wanted.command, wanted.folder)
+    assert (request.inputs, request.extra_inputs) == (wanted.inputs, wanted.extra_inputs)
+    assert [resolved(path) for path in request.outputs] == list(map(resolved, outputs))
+    told = "\n\n".join(filter(None, (finish_message.strip("\n"), wanted.message.strip("\n"))))
+    short = short_command(wanted.command)
+    assert record.messages == ("" if told == short else told)
+    assert subject == (told or short).rstrip()
+    assert record.completed
+    assert record.is_cores
+
+
+def resolved(path: str) -> str:
+    return posixpath.normpath(path) + "/" * path.endswith("/")
 
 
 JSON = st.recursive(
@@ -347,18 +568,59 @@ JSON = st.recursive(
     max_leaves=5,
 )
 FIELDS = st.dictionaries(
-    st.sampled_from(["cmd", "outputs", "inputs", "pwd", "chain", "dsid", "slurm_job_id", "hpc"])
+    st.sampled_from(["cmd", "outputs", "inputs", "pwd", "chain", "dsid", "slurm_job_id", "exit"])
     | st.text(),
-    JSON | st.just("sbatch x") | st.just(["out"]),
+    JSON | st.just("sbatch x") | st.just(["out"]) | st.just(["{", "{0.__class__}", "}{", "{a!z}"]),
+)
+OWN_FIELDS = st.dictionaries(
+    st.sampled_from(
+        [
+            "resources",
+            "submits",
+            "container",
+            "script",
+            "environment",
+            "task",
+            "values",
+            "tasks",
+            "covers",
+            "task_outputs",
+            "waited_for",
+        ]
+    ),
+    JSON | st.dictionaries(st.sampled_from(["time", "mem"]) | st.text(), JSON),
+)
+USABLE = FIELDS.flatmap(
+    lambda fields: OWN_FIELDS.map(lambda own: {"cmd": "x", "outputs": ["o"], **fields, "hpc": own})
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.one_of(st.text(), HOSTILE, JSON.map(json.dumps), FIELDS.map(json.dumps)), st.text())
+@given(
+    st.one_of(st.text(), HOSTILE, *(each.map(json.dumps) for each in (JSON, FIELDS, USABLE))),
+    st.text(),
+)
 def test_no_text_raises_anything_else(text: str, subject: str) -> None:
-    for message in (text, MARKER + text, a_record(text), a_record(text, subject)):
-        with contextlib.suppress(BrokenRecord):
-            read_record(message)
+    for marker in (MARKER, CORE_MARKER):
+        told = (a_record(text, marker=marker), a_record(text, subject, marker))
+        for message in (text, marker + text, *told):
+            with contextlib.suppress(BrokenRecord):
+                sound(read_record(message))
+
+
+def sound(record: Record | None) -> None:
+    """What is read has the types that it has to have, whatever was written."""
+    if record is None:
+        return
+    request = record.request
+    texts = [request.command, request.folder, request.container, record.dataset_id]
+    for many in (request.inputs, request.outputs, request.extra_inputs, request.chain):
+        texts += many
+    texts += [*request.resources, *request.resources.values(), *record.tasks.values()]
+    assert all(isinstance(text, str) and "\0" not in text for text in texts)
+    assert request.command.strip()
+    assert isinstance(request.submits, bool)
+    assert all(value.isprintable() for value in request.resources.values())
 
 
 INDICES = st.sets(st.integers(0, 30), min_size=1).map(sorted).map(tuple)

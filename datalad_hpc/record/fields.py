@@ -111,7 +111,9 @@ def _sound_own_part(own: Any) -> dict[str, Any]:
         raise BrokenRecord("what its field 'hpc' tells of an array's tasks cannot be used")
     if not all(map(is_template, templates)):
         raise BrokenRecord("its field 'hpc.task_outputs' holds something without a lone {task}")
-    if not isinstance(known["submits"], bool) or not is_text(known["container"]):
+    container = known["container"]
+    named = is_text(container) and len(container) <= LONGEST_VALUE
+    if not (isinstance(known["submits"], bool) and named):
         raise BrokenRecord("its field 'hpc.submits' or 'hpc.container' cannot be used")
     known["resources"] = _sound_resources(known["resources"])
     return known

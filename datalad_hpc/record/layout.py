@@ -28,9 +28,9 @@ _SHORT = 40
 class Style:
     """How the records of a dataset are written."""
 
-    dataset_id: str = ""
+    dataset_id: str
     """DataLad's id of the dataset, empty where it has none."""
-    root: str = ""
+    root: str
     """The dataset's root; it is written as ``{dspath}``, since a clone lies elsewhere."""
     for_rerun: bool = False
     """Whether core's ``datalad rerun`` is to run plain commands again."""
@@ -65,4 +65,4 @@ class Record:
 
 def short_command(command: str) -> str:
     """The beginning of a command, which is core's subject where the user gives no message."""
-    return command[:_SHORT] + "..." * (len(command) > _SHORT)
+    return (command[:_SHORT] + "..." * (len(command) > _SHORT)).strip("\n")

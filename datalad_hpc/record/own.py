@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from datalad_hpc.facts import IDENTITY_OPTIONS, script_text
+from datalad_hpc.facts import IDENTITY_OPTIONS, reason_text, script_text
 from datalad_hpc.job import Job, JobStatus, Phase, Request
 from datalad_hpc.placeholders import is_submission
 from datalad_hpc.record.layout import Style
@@ -25,8 +25,9 @@ def is_plain(request: Request) -> bool:
 def of_request(job: Job, style: Style, waited_for: Sequence[str]) -> dict[str, Any]:
     """What was asked for besides a command and its files, and where; nothing that is empty."""
     request = job.request
+    script = _script(job.script, style, hashed=job.is_part) if is_plain(request) else {}
     told = {
-        **(_script(job.script, style) if is_plain(request) else {}),
+        **script,
         "resources": _resources(request.resources, style),
         "submits": request.submits,
         "container": request.container,
@@ -36,15 +37,30 @@ def of_request(job: Job, style: Style, waited_for: Sequence[str]) -> dict[str, A
     return {name: value for name, value in told.items() if value}
 
 
+def of_part(job: Job, status: JobStatus, style: Style) -> dict[str, Any]:
+    """Which task of a sweep it is, and what no facts file tells of it."""
+    part, task = job.parts[0], status.tasks[0]
+    told = {
+        "reason": reason_text(task.reason, with_identity=style.with_identity),
+        "signal": task.signal,
+        "cpu_time": task.cpu_time,
+        "started": task.started.isoformat() if task.started else None,
+        "ended": task.ended.isoformat() if task.ended else None,
+    }
+    known = {name: value for name, value in told.items() if value not in ("", None)}
+    return {"task": part.index, "values": dict(part.values), **known}
+
+
 @lru_cache(maxsize=4)
-def _script(script: str, style: Style) -> dict[str, str]:
+def _script(script: str, style: Style, *, hashed: bool) -> dict[str, str]:
     """The batch script that was made for a command, as the facts file has it, or its hash.
 
-    Thousands of tasks of one array have the same.
+    The tasks of a sweep, thousands of which have the same, tell the hash only.
     """
     text = script_text(script, style.root, with_identity=style.with_identity)
     data = text.encode("utf-8", "surrogateescape")
-    if len(data) <= LONGEST_SCRIPT and data.decode("utf-8", "replace") == text:
+    short = not hashed and len(data) <= LONGEST_SCRIPT
+    if short and data.decode("utf-8", "replace") == text:
         return {"script": text}
     return {"script_sha256": hashlib.sha256(data).hexdigest()}
 

@@ -18,7 +18,7 @@ from datalad_hpc.record.layout import (
     Style,
     short_command,
 )
-from datalad_hpc.record.own import for_core, is_plain, of_request
+from datalad_hpc.record.own import for_core, is_plain, of_part, of_request
 from datalad_hpc.wording import ranges
 
 
@@ -65,7 +65,8 @@ def commit_message(
     outputs:
       Outputs for the record, relative to the dataset's root.
     facts_path:
-      Where the scheduler's facts are kept, relative to the dataset's root; empty if nowhere.
+      Where the scheduler's facts are kept, relative to the dataset's root. One task of a sweep
+      has no such file, and its record tells more.
     finish_message:
       What the user wrote at finish; what was written at schedule follows it.
     left_out:
@@ -73,11 +74,14 @@ def commit_message(
     waited_for:
       Ids of the jobs that had to succeed before this one.
     """
-    record = _record(job, status, style, outputs, facts_path)
+    record = _record(job, status, style, outputs, "" if job.is_part else facts_path)
+    if job.is_part:
+        record["hpc"] |= of_part(job, status, style)
     if job.tasks is not None:
         record["hpc"] |= _of_tasks(job, status, left_out)
     record["hpc"] |= of_request(job, style, waited_for)
-    texts = [text.strip("\n") for text in (finish_message, job.request.message) if text]
+    texts = [text.strip("\n") for text in (finish_message, job.request.message)]
+    texts = list(filter(None, texts))
     if style.for_rerun and is_plain(job.request):
         record = for_core(record, status)
         return _message(CORE_MARKER, texts or [short_command(job.request.command)], record)
