@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ from datalad_hpc.errors import BadRequest, HpcError, SubmissionUncertain, Submis
 from datalad_hpc.history import RecordedCommit, made_by
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
-from datalad_hpc.placeholders import recordable
-from datalad_hpc.planning import make_plan
+from datalad_hpc.placeholders import is_submission, recordable
+from datalad_hpc.planning import Plan, make_plan
 from datalad_hpc.record import Record
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
@@ -67,12 +68,12 @@ def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
             ACTION,
             workplace.root,
             "ok",
-            f"{choice.commit.commit[:10]} would run: {shlex.join(plan.batch.argv)}",
+            f"{choice.commit.commit[:10]} would run: {_line(plan)}",
             commit=choice.commit.commit,
             reschedule_action="run",
             command=plan.request.command,
             argv=list(plan.batch.argv),
-            command_line=shlex.join(plan.batch.argv),
+            command_line=_line(plan),
             folder=plan.folder,
             inputs=list(request.inputs),
             outputs=list(request.declared),
@@ -91,18 +92,35 @@ def write_script(workplace: Workplace, selection: Selection, target: str) -> Ite
                 f"commit {choice.commit.commit[:10]}: {error}; no script was written"
             ) from error
         lines += ["", f"# {choice.commit.commit}", f"cd {shlex.quote(plan.folder)}"]
-        lines.append(shlex.join(plan.batch.argv))
+        lines.append(_submission(plan))
     text = "\n".join(lines) + "\n"
     if target == "-":
         sys.stdout.write(text)
         return
     path = workplace.here / target
     try:
-        path.write_text(text)
+        path.write_bytes(os.fsencode(text))
         path.chmod(0o755)
     except OSError as error:
         raise BadRequest(f"{path} cannot be written: {error.strerror}") from error
     yield result(ACTION, workplace.root, "ok", f"The commands were written to {path}")
+
+
+def _line(plan: Plan) -> str:
+    """What would run, in a line for people."""
+    command = plan.request.command
+    return shlex.join(plan.batch.argv) if is_submission(command) else command
+
+
+def _submission(plan: Plan) -> str:
+    """A submission for a shell; what sbatch takes for a script that has no file follows it."""
+    if is_submission(plan.request.command):
+        return shlex.join(plan.batch.argv)
+    text = plan.batch.text.rstrip("\n")
+    end = "END"
+    while end in text:
+        end += "_"
+    return f"sbatch <<'{end}'\n{text}\n{end}"
 
 
 def request_of(workplace: Workplace, choice: Choice, selection: Selection) -> Request:

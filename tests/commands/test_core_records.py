@@ -12,7 +12,7 @@ import pytest
 from datalad.api import Dataset
 
 from datalad_hpc.record import CORE_MARKER, MARKER
-from tests.commands.conftest import QUIET, Lab, text_of
+from tests.commands.conftest import QUIET, Lab, stand_in, text_of
 from tests.commands.test_schedule_options import record_of
 
 
@@ -280,3 +280,58 @@ def test_a_run_in_a_container_becomes_a_job(local_lab: Lab) -> None:
     assert (lab.root / "o").read_text() == "content\n"
     assert record_of(lab)["extra_inputs"] == ["image dir/image"]
     assert record_of(lab)["chain"] == [commit]
+
+
+def test_a_report_and_a_script_of_all_kinds_of_records(
+    local_lab: Lab, before: Path, tmp_path: Path
+) -> None:
+    lab = local_lab
+    lab.script("date > by-script")
+    lab.run("sbatch job.sh x", outputs=["by-script"])
+    lab.git("checkout", "-q", "-b", "other", "HEAD^")
+    run(lab, "printf 'a  b\\n' > {outputs}; echo END >> {outputs}", outputs=["by core"])
+    lab.git("checkout", "-q", "-")
+    lab.run("echo 'it is' > {outputs}", outputs=["plain"])
+    lab.git("merge", "-q", "--no-ff", "-m", "both", "other")
+    lab.write("by-hand")
+    shown = lab.reschedule(since="", report=True)
+    assert sorted(res["command_line"] for res in shown) == [
+        "echo 'it is' > {outputs}",
+        "printf 'a  b\\n' > {outputs}; echo END >> {outputs}",
+        "sbatch job.sh x",
+    ]
+    (written,) = lab.reschedule(since="", script=str(tmp_path / "again.sh"))
+    assert written["status"] == "ok", text_of(written)
+    # In the place of sbatch: a script that has no file comes in at its standard input.
+    stand_in(before, "sbatch", 'if test "$1"; then echo "$@"; else bash; fi\n')
+    lab.git("rm", "-q", "by core", "plain")
+    ended = subprocess.run([tmp_path / "again.sh"], check=True, stdout=subprocess.PIPE)
+    assert ended.stdout == b"job.sh x\n"
+    assert (lab.root / "by core").read_text() == "a  b\nEND\n"
+    assert (lab.root / "plain").read_text() == "it is\n"
+
+
+def test_all_of_a_mixed_history(local_lab: Lab) -> None:
+    """Core's ``rerun`` of a run, and a failed run, stand in the range with our own records."""
+    lab = local_lab
+    commit = run(lab, "date +%N > {outputs}", outputs=["by core"])
+    lab.run("date +%N > {outputs}", outputs=["plain"])
+    lab.dataset.run("date +%N > failed; exit 4", outputs=["failed"], on_cmd_failure="save", **QUIET)
+    assert record_of(lab)["exit"] == 4
+    found = lab.reschedule(since="")
+    assert [(res["status"], res["outputs"]) for res in found] == [
+        ("ok", ["by core"]),
+        ("ok", ["plain"]),
+    ]
+    lab.wait()
+    assert {res["status"] for res in lab.finish()} == {"ok"}
+    (again,) = lab.reschedule("HEAD~2", with_failed_jobs=True)
+    assert again["outputs"] == ["failed"]
+    lab.wait()
+    (done,) = lab.finish(commit_failed_jobs=True)
+    assert done["status"] == "ok", text_of(done)
+    assert rerun(lab, commit).returncode == 0
+    assert record_of(lab)["chain"] == [commit]
+    repeated(lab)
+    assert record_of(lab)["chain"][0] == commit
+    assert len(record_of(lab)["chain"]) == 2

@@ -260,7 +260,7 @@ def test_14_legal_names_are_taken(lab: Lab) -> None:
 
 
 def test_15_a_commit_is_run_again_without_slurm(local_lab: Lab) -> None:
-    """``datalad rerun`` leaves it alone, since it knows nothing of schedulers; ours needs none."""
+    """``datalad rerun`` leaves ``sbatch`` alone, which it has no scheduler for; ours needs none."""
     done = local_lab.run("sbatch --wrap 'date +%N > out'", outputs=["out"])
     told = local_lab.dataset.rerun(result_renderer="disabled", on_failure="ignore")
     assert {res["status"] for res in told} <= {"impossible", "notneeded"}
@@ -270,3 +270,15 @@ def test_15_a_commit_is_run_again_without_slurm(local_lab: Lab) -> None:
     assert [res["status"] for res in local_lab.finish()] == ["ok"]
     assert "out" in local_lab.committed()
     assert f'"{done["commit"]}"' in local_lab.message()
+
+
+@pytest.mark.parametrize("marker", ["hpc", "core"])
+def test_15_rerun_sees_plain_commands_where_that_is_wished(local_lab: Lab, marker: str) -> None:
+    """Not by itself: with the marker that is the default, core sees none of our commits."""
+    local_lab.git("config", "datalad.hpc.record-marker", marker)
+    local_lab.dataset.config.reload(force=True)
+    done = local_lab.run("date +%N > out", outputs=["out"])
+    told = local_lab.dataset.rerun(result_renderer="disabled", on_failure="ignore")
+    seen = marker == "core"
+    assert any(res["action"] == "run" and res["status"] == "ok" for res in told) == seen
+    assert (f'"{done["commit"]}"' in local_lab.message()) == seen
