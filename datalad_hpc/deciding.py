@@ -14,7 +14,8 @@ from datalad_hpc.errors import HpcError
 from datalad_hpc.good_tasks import LeftOut, failed_tasks, is_partly_failed, without_tasks
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, JobStatus, Phase
 from datalad_hpc.located import Listing, Locator
-from datalad_hpc.polling import Answers, complete, is_forgotten, is_untold, unknown_text
+from datalad_hpc.members import all_names
+from datalad_hpc.polling import Answers, is_forgotten, is_untold, status_of, unknown_text
 from datalad_hpc.results import Result, explain, job_result, visible
 from datalad_hpc.returning import bring_back
 from datalad_hpc.rounds import ACTION, Round
@@ -124,11 +125,11 @@ def _elsewhere(finish: Round, job: Job) -> Result:
 
 def _given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
     """The end of a job that its scheduler has forgotten, in part at least, if it was named."""
-    named = job.label in finish.wishes.job_ids
+    named = not all_names(job).isdisjoint(finish.wishes.job_ids)
     wanted = finish.wishes.close_failed or finish.wishes.commit_failed
     if not (named and wanted and is_forgotten(job, answers)):
         return None
-    known = answers.of(job) or complete(job, JobStatus(job.job_id, ()))
+    known = answers.of(job) or status_of(job, {})
     end = tuple(
         replace(task, phase=Phase.FAILED, reason="forgotten") if is_untold(task) else task
         for task in known.tasks
@@ -138,7 +139,7 @@ def _given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
 
 
 def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
-    named = job.label in finish.wishes.job_ids
+    named = not all_names(job).isdisjoint(finish.wishes.job_ids)
     if job.state is not JobState.OPEN and finish.wishes.close_failed and named:
         return _close(finish, job, None, f"Job {job.label} was given up by name")
     live = job.state is JobState.OPEN and not is_forgotten(job, answers)

@@ -89,10 +89,23 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
         "tasks": [_task(task) for task in status.tasks],
         **status.facts,
     }
+    if job.members:
+        told = status.facts["jobs"]
+        facts["jobs"] = [
+            {
+                "job_id": each.job_id,
+                "cluster": each.cluster,
+                "submit_line": [_neutral(word, root) for word in each.submit_line],
+                "script": script_text(each.script, root, with_identity=with_identity),
+                **told[each.job_id],
+            }
+            for each in job.members
+        ]
     if with_identity:
         facts["identity"] = status.identity
     else:
-        facts["submit_line"] = _without_identity(facts["submit_line"])
+        for each in (facts, *facts.get("jobs", ())):
+            each["submit_line"] = _without_identity(each["submit_line"])
         for task in facts["tasks"]:
             task["reason"] = reason_text(task["reason"], with_identity=False)
     return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -116,6 +129,7 @@ def _neutral(text: str, root: str) -> str:
 
 def _task(task: TaskStatus) -> dict[str, Any]:
     return {
+        **({"job_id": task.job_id} if task.job_id else {}),
         "index": task.index,
         "state": task.state,
         "reason": task.reason,

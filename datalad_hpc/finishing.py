@@ -12,6 +12,7 @@ from datalad_hpc.deciding import Ready, decide
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.located import Locator
+from datalad_hpc.members import all_names
 from datalad_hpc.polling import Answers, ask, expect, unknown_text
 from datalad_hpc.progress import showing
 from datalad_hpc.results import Result, error_result, explain, job_result, result
@@ -116,8 +117,8 @@ def _selected(this: Round) -> tuple[list[Job], list[Result]]:
 def _selected_by_name(this: Round, names: Sequence[str]) -> tuple[list[Job], list[Result]]:
     found = this.store.jobs_named(names)
     jobs = [job for job in found if job.state.holds_claims]
-    past = {job.label: job for job in found}
-    labels = {job.label for job in jobs}
+    past = {name: job for job in found for name in all_names(job)}
+    labels = {name for job in jobs for name in all_names(job)}
     missing = [name for name in names if name not in labels]
     return jobs, [
         _over(this, past[name]) if name in past else _no_such_job(this, name) for name in missing

@@ -24,6 +24,8 @@ lgr = logging.getLogger("datalad.hpc.interruption")
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the polite kill, and the end of the terminal."""
 
+CUT_SHORT = "This moment must not be cut short; the command stops as soon as it is over"
+
 P = ParamSpec("P")
 Results = Generator[dict[str, Any], None, None]
 
@@ -58,6 +60,8 @@ class _Watch:
         """Whether a signal has to wait for the next result."""
         self.came = 0
         """The signal that came."""
+        self.words = CUT_SHORT
+        """What is said if one has to wait."""
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         """Be the handler of a signal: stop now, or as soon as that is possible."""
@@ -67,10 +71,7 @@ class _Watch:
         self.came = number
         if not self.waits:
             raise Interruption(number)
-        lgr.warning(
-            "This moment must not be cut short; the command stops as soon as it is over "
-            "(Ctrl-C again ends it at once)"
-        )
+        lgr.warning("%s (Ctrl-C again ends it at once)", self.words)
 
     @staticmethod
     def _again(number: int) -> None:
@@ -132,23 +133,32 @@ def _told(results: Any, stop: Interruption) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def uncut() -> Iterator[None]:
+def uncut(words: str = CUT_SHORT) -> Iterator[Callable[[], int]]:
     """Let a signal wait: on the command line until the next result, else to the end of the block.
+
+    Parameters
+    ----------
+    words:
+      What is said of that when one comes.
+
+    Yields
+    ------
+    Callable
+      Gives the signal that came, 0 if none did, to who can bring the moment to an early end.
 
     Raises
     ------
     KeyboardInterrupt
       At the end, where there is no command line.
     """
+    watch = _watches[-1] if _watches else _Watch()
+    watch.waits, watch.words = True, words
     if _watches:
-        _watches[-1].waits = True
-        yield
+        yield lambda: watch.came
         return
-    watch = _Watch()
-    watch.waits = True
     mine = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with _handling(watch, STOPPING[:1] if mine and _in_main_thread() else ()):
-        yield
+        yield lambda: watch.came
     if watch.came:
         raise KeyboardInterrupt
 

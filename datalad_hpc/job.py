@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
+from datalad_hpc.member import Member
+
 
 class ClaimKind(str, Enum):
     """What a claimed path stands for."""
@@ -96,6 +98,10 @@ class TaskStatus:
     nodes: str = ""
     started: datetime | None = None
     ended: datetime | None = None
+    job_id: str = ""
+    """Which of the jobs of a submission program it belongs to; empty for any other."""
+    number: int | None = None
+    """Its place among the tasks of all these jobs, whose indices may be the same."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ class JobKey:
     job_id: str
     cluster: str
     token: str
+    """Empty for a job that was not submitted by us: the time alone has to tell."""
     submitted: datetime
     tasks: tuple[int, ...] | None = None
     """The array indices that were asked for; ``None`` for a plain job."""
@@ -252,8 +259,9 @@ class Job:
     """What the host of the submission was like; JSON values only."""
     depends_on: tuple[int, ...] = ()
     """Rows of the jobs that it waits for."""
-    also: tuple[Submission, ...] = ()
-    """Further jobs of one submission program; the first is in ``job_id``."""
+    members: tuple[Member, ...] = ()
+    """All jobs of a submission program, the first of which gives its id to the whole; empty for
+    any other job."""
     parts: tuple[Part, ...] = ()
     """The tasks of a sweep, in order; empty for any other job."""
     batch: str = ""
@@ -286,7 +294,7 @@ class Job:
 
     @property
     def scheduler_key(self) -> JobKey:
-        """What the scheduler needs to recognise the job."""
+        """What the scheduler needs to recognise the job, unless it has members."""
         return JobKey(
             self.job_id, self.cluster, self.token, self.submitted or self.created, self.open_tasks
         )

@@ -16,6 +16,7 @@ from datalad_hpc.filling import fixed_values, made_into_script, values_of_paths
 from datalad_hpc.job import Claim, Request
 from datalad_hpc.limiting import limited, refuse_other_tasks
 from datalad_hpc.placeholders import expand_paths, fill_command, fill_shell_text, is_submission
+from datalad_hpc.programs import program_command
 from datalad_hpc.schedulers.logs import log_files
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
@@ -98,6 +99,9 @@ def _batch_of(
         **fixed_values(workplace, request, folder),
         **values_of_paths(workplace, request.folder, inputs, declared),
     }
+    if request.submits:
+        argv = fill_command(request.command, values)
+        return request, program_command(request, argv, folder)
     if is_submission(request.command):
         return _submitted(workplace, request, values, folder)
     command = fill_shell_text(request.command, values)

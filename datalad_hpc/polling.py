@@ -10,9 +10,10 @@ from datetime import datetime, timezone
 
 from datalad_hpc.collection import paused
 from datalad_hpc.errors import HpcError
-from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import Job, JobKey, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.members import all_ids, by_job, scheduler_keys, together
 from datalad_hpc.schedulers.base import Scheduler
-from datalad_hpc.wording import some_tasks
+from datalad_hpc.wording import some_of, some_tasks
 
 FORGOTTEN_AFTER = 600.0
 """Seconds after its submission when a job that is not known is not merely late."""
@@ -79,43 +80,60 @@ def _ask_one(
     scheduler_named: Callable[[str], Scheduler],
     facts: bool,
 ) -> None:
+    told: dict[int, dict[str, JobStatus]] = defaultdict(dict)
     for group in _without_namesakes(jobs):
-        keys = [job.scheduler_key for job in group]
         try:
-            found = scheduler_named(name).status(keys, facts=facts)
+            found = scheduler_named(name).status([key for _, key in group], facts=facts)
         except HpcError as error:
             # Also a scheduler that is not installed here any more.
             answers.failures.append(error)
             answers.unreachable.add(name)
             return
-        for job in group:
-            if status := found.get(job.job_id):
-                answers.statuses[job.key] = complete(job, status)
-            elif job.job_id in found:
+        for job, key in group:
+            if status := found.get(key.job_id):
+                told[job.key][key.job_id] = status
+            elif key.job_id in found:
                 answers.silent.add(job.key)
+    for job in jobs:
+        if known := told.get(job.key):
+            answers.statuses[job.key] = status_of(job, known)
 
 
-def _without_namesakes(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs in groups within which no two have the same id; mostly one group.
+def status_of(job: Job, told: Mapping[str, JobStatus]) -> JobStatus:
+    """The status of a job, of what was told of it by id: of itself, or of its members."""
+    whole = {
+        key.job_id: _with_all(key.tasks, told.get(key.job_id) or JobStatus(key.job_id, ()))
+        for key in scheduler_keys(job)
+    }
+    return together(job, whole) if job.members else whole[job.job_id]
+
+
+def _without_namesakes(jobs: Sequence[Job]) -> list[list[tuple[Job, JobKey]]]:
+    """What is to be asked for in groups within which no two have the same id; mostly one group.
 
     Ids begin anew when a cluster loses its state, and clusters do not share them.
     """
-    groups: list[list[Job]] = []
+    groups: list[list[tuple[Job, JobKey]]] = []
     met: Counter[str] = Counter()
     for job in jobs:
-        if met[job.job_id] == len(groups):
-            groups.append([])
-        groups[met[job.job_id]].append(job)
-        met[job.job_id] += 1
+        for key in scheduler_keys(job):
+            if met[key.job_id] == len(groups):
+                groups.append([])
+            groups[met[key.job_id]].append((job, key))
+            met[key.job_id] += 1
     return groups
 
 
 def complete(job: Job, status: JobStatus) -> JobStatus:
     """The status with all tasks that were asked for: one that was not told of is live."""
-    if job.tasks is None and status.tasks:
+    return _with_all(job.tasks, status)
+
+
+def _with_all(tasks: Sequence[int] | None, status: JobStatus) -> JobStatus:
+    if tasks is None and status.tasks:
         return status
     told = {task.index for task in status.tasks}
-    silent = [index for index in job.tasks or (None,) if index not in told]
+    silent = [index for index in tasks or (None,) if index not in told]
     if not silent:
         return status
     added = tuple(TaskStatus(index, NOT_TOLD, Phase.LIVE) for index in silent)
@@ -173,6 +191,9 @@ def unknown_text(job: Job, answers: Answers) -> str:
 
 def _unknown_part(job: Job, answers: Answers) -> str:
     answer = answers.of(job)
-    untold = [task.index for task in answer.tasks if is_untold(task)] if answer else []
-    indices = [index for index in untold if index is not None]
+    untold = [task for task in answer.tasks if is_untold(task)] if answer else []
+    if job.members:
+        ids = list(by_job(untold)) or all_ids(job)
+        return f"job{'s' * (len(ids) > 1)} {some_of(ids)}"
+    indices = [task.index for task in untold if task.index is not None]
     return f"{some_tasks(indices)} of job {job.label}" if indices else f"job {job.label}"

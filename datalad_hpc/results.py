@@ -11,6 +11,7 @@ from typing import Any
 from datalad_hpc.errors import BadRequest, GitFailed, HpcError, StoreUnusable
 from datalad_hpc.interruption import Interruption
 from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.members import all_ids
 from datalad_hpc.wording import ranges, some_of, some_tasks
 
 Result = dict[str, Any]
@@ -181,6 +182,8 @@ def job_result(
     }
     if answer and job.tasks is not None:
         fields["tasks"] = tasks_by_state(answer)
+    if job.members:
+        fields["slurm_job_ids"] = list(all_ids(job))
     return result(action, root, status, message, **{**fields, **more})
 
 
@@ -211,17 +214,18 @@ def explain(answer: JobStatus) -> str:
     """States of a job's tasks in words: ``task 3: FAILED (exit code 2), tasks 0-2: COMPLETED``."""
     if len(answer.tasks) == 1:
         return _group_text(_task_text(answer.tasks[0]), answer.tasks)
-    groups: dict[str, list[TaskStatus]] = {}
+    groups: dict[tuple[str, str], list[TaskStatus]] = {}
     for task in answer.tasks:
-        groups.setdefault(_task_text(task), []).append(task)
-    return some_of([_group_text(text, tasks) for text, tasks in groups.items()])
+        groups.setdefault((task.job_id, _task_text(task)), []).append(task)
+    return some_of([_group_text(text, tasks) for (_, text), tasks in groups.items()])
 
 
 def _group_text(text: str, tasks: Sequence[TaskStatus]) -> str:
     indices = [task.index for task in tasks if task.index is not None]
+    whose = f"job {tasks[0].job_id}" if tasks[0].job_id else ""
     if not indices:
-        return text
-    return f"{some_tasks(indices)}: {text}"
+        return f"{whose}: {text}" if whose else text
+    return f"{some_tasks(indices)}{f' of {whose}' if whose else ''}: {text}"
 
 
 def _task_text(task: TaskStatus) -> str:

@@ -23,6 +23,7 @@ from datalad_hpc.placeholders import is_submission
 from datalad_hpc.planned_logs import log_claims, logs_outside
 from datalad_hpc.planning import Plan, make_plan
 from datalad_hpc.preparation import prepare
+from datalad_hpc.program_submission import adopt_program, submit_by_program
 from datalad_hpc.results import Result, job_result
 from datalad_hpc.retrieving import retrieve
 from datalad_hpc.schedulers.base import Handover, Scheduler
@@ -88,6 +89,8 @@ def schedule(
     with submission_lock(workplace, plan.token) as descriptor:
         job = replace(new_job(workplace, plan, scheduler), batch=batch)
         job = store.reserve(job, check=request.check_outputs)
+        if request.submits:
+            return _run_program(workplace, store, scheduler, plan, job, descriptor, action)
         submission = submit_reserved(workplace, store, scheduler, plan, job, descriptor)
     return scheduled(workplace, plan, job, submission, action)
 
@@ -123,6 +126,22 @@ def submit_reserved(
     return submission
 
 
+def _run_program(
+    workplace: Workplace,
+    store: Store,
+    scheduler: Scheduler,
+    plan: Plan,
+    job: Job,
+    descriptor: int,
+    action: str,
+) -> Result:
+    """The same for a submission program, which may make several jobs."""
+    with contextlib.ExitStack() as undo:
+        undo.callback(let_go, workplace, store, job)
+        prepare(workplace, plan, job)
+        return submit_by_program(workplace, store, plan, job, scheduler, descriptor, undo, action)
+
+
 def _planned(workplace: Workplace, request: Request) -> Plan:
     try:
         return make_plan(workplace, request)
@@ -143,7 +162,10 @@ def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) 
             if claim.role is ClaimRole.LOG
         )
 
-    settle_submissions(workplace, store, scheduler_named, logs_of)
+    def adopt(job: Job) -> bool:
+        return adopt_program(workplace, store, scheduler_named(job.scheduler), job)
+
+    settle_submissions(workplace, store, scheduler_named, logs_of, adopt)
 
 
 def new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:

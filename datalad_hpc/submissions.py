@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def _lock_path(workplace: Workplace, token: str) -> Path:
 def script_path(workplace: Workplace, token: str) -> Path:
     """Where the script that is made for a command lies while it is submitted."""
     return _lock_path(workplace, token).with_suffix(".sh")
+
+
+def notes_path(workplace: Workplace, token: str) -> Path:
+    """Where a submission program's calls of sbatch are noted until its jobs are kept."""
+    return _lock_path(workplace, token).with_suffix(".jobs")
+
+
+def forget_notes(workplace: Workplace, token: str) -> None:
+    """Remove them; the next command does so where that cannot be."""
+    shutil.rmtree(notes_path(workplace, token), ignore_errors=True)
 
 
 def _remove(path: Path) -> None:
@@ -98,12 +109,14 @@ def _taken_over(path: Path) -> Iterator[bool]:
 
 
 def _remove_locks_left(workplace: Workplace, unsettled: Container[str]) -> None:
-    """Remove the locks of processes that were killed before their job was kept, or at the end."""
-    first, last = _LOCKS
-    for path in workplace.local_state.glob(f"{first}*{last}"):
-        if path.name[len(first) : -len(last)] not in unsettled:
-            with _taken_over(path):
-                pass
+    """Remove what processes have left that were killed before their job was kept, or at the end."""
+    first, _ = _LOCKS
+    left = workplace.local_state.glob(f"{first}*.*")
+    for token in {path.name[len(first) :].partition(".")[0] for path in left}:
+        if token not in unsettled:
+            with _taken_over(_lock_path(workplace, token)) as mine:
+                if mine:
+                    forget_notes(workplace, token)
 
 
 def settle_submissions(
@@ -111,6 +124,7 @@ def settle_submissions(
     store: Store,
     scheduler_named: Callable[[str], Scheduler],
     log_claims: Callable[[Job, Submission], tuple[Claim, ...]],
+    adopt_program: Callable[[Job], bool],
 ) -> None:
     """Find out what became of submissions whose process is gone.
 
@@ -120,30 +134,36 @@ def settle_submissions(
       Gives a scheduler by its name.
     log_claims:
       Tells the claims of an adopted job's logs.
+    adopt_program:
+      Tracks what a submission program has submitted; False where that certainly is nothing.
     """
+
+    def adopt_job(job: Job) -> bool:
+        found = scheduler_named(job.scheduler).find(job.token, job.created)
+        if found:
+            store.opened(job, found, log_claims(job, found))
+            tell_adopted(job, found.job_id)
+        return found is not None
+
     unsettled = store.unsettled_jobs()
     _remove_locks_left(workplace, [job.token for job in unsettled])
     for job in unsettled:
         with _taken_over(_lock_path(workplace, job.token)) as free:
             # Who was at work when we asked may have come to the end meanwhile, and let the lock go.
             if free and store.state_of(job) is job.state:
-                _settle(workplace, store, scheduler_named, log_claims, job)
+                adopt = adopt_program if job.request.submits else adopt_job
+                _settle(workplace, store, adopt, job)
 
 
-def _settle(
-    workplace: Workplace,
-    store: Store,
-    scheduler_named: Callable[[str], Scheduler],
-    log_claims: Callable[[Job, Submission], tuple[Claim, ...]],
-    job: Job,
-) -> None:
+def _settle(workplace: Workplace, store: Store, adopt: Callable[[Job], bool], job: Job) -> None:
     """Find out what became of one submission, the lock of which is ours."""
     if job.state is JobState.RESERVED:
         release(workplace, store, job, "it was interrupted before that")
         _tell_free(job, "was interrupted before it was submitted")
         return
     try:
-        found = scheduler_named(job.scheduler).find(job.token, job.created)
+        if adopt(job):
+            return
     except SchedulerUnreachable as error:
         lgr.warning(
             "It cannot be told yet whether %s has job %s: %s. Its outputs stay reserved, and the "
@@ -155,16 +175,17 @@ def _settle(
             job.label,
         )
         return
-    if found is None:
-        release(workplace, store, job, "the scheduler never accepted it")
-        _tell_free(job, f"was never accepted by {job.scheduler}")
-        return
+    release(workplace, store, job, "the scheduler never accepted it")
+    _tell_free(job, f"was never accepted by {job.scheduler}")
+
+
+def tell_adopted(job: Job, name: str) -> None:
+    """Say that a job is tracked after all."""
     lgr.info(
         "Job %s had been submitted after all and is tracked again (it was kept as %s)",
-        found.job_id,
+        name,
         job.label,
     )
-    store.opened(job, found, log_claims(job, found))
 
 
 def _tell_free(job: Job, what: str) -> None:

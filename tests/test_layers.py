@@ -13,9 +13,10 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 
 LADDER = (
     # values
+    {"member"},
     {"errors", "globs", "interruption", "job", "job_script"},
     {"beneath", "collection", "nearness", "process", "templates", "wording"},
-    {"claims"},
+    {"claims", "members"},
     {"facts", "located", "placeholders"},
     {"record", "sweeps"},
     # rooms
@@ -23,13 +24,15 @@ LADDER = (
     # parts of stories
     {"history", "limiting", "polling", "progress", "results", "workplace"},
     {"sweep_tables"},
-    {"choosing", "good_tasks", "retrieving", "rounds", "submissions"},
+    {"choosing", "good_tasks", "programs", "retrieving", "rounds", "submissions"},
     {"containers"},
     {"requests"},
     {"filling"},
     {"sweep_plans"},
     {"planning"},
     {"planned_logs", "preparation"},
+    {"program_runs"},
+    {"program_submission"},
     {"batch_turns", "deciding", "dry_run", "scheduling"},
     {"completing"},
     # stories that stand on another one
@@ -60,6 +63,7 @@ NO_EFFECTS = {
         "globs",
         "job",
         "job_script",
+        "members",
         "record",
         "templates",
         "wording",

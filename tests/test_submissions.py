@@ -48,7 +48,7 @@ class Jobs:
 
 
 def settle(place: Place, jobs: Jobs | None = None) -> None:
-    settle_submissions(place, jobs or Jobs(), None, None)  # type: ignore[arg-type]
+    settle_submissions(place, jobs or Jobs(), None, None, None)  # type: ignore[arg-type]
 
 
 def test_a_lock_that_nobody_holds_is_removed(tmp_path: Path) -> None:
@@ -137,6 +137,6 @@ def test_a_job_that_was_submitted_while_another_was_looked_for_stays(
                 return None
 
         named: Any = {"slurm": Slow()}
-        settle_submissions(workplace, store, named.get, lambda *_: ())
+        settle_submissions(workplace, store, named.get, lambda *_: (), lambda _: False)
         assert asked == [lost.token]
         assert [(job.job_id, job.state) for job in store.open_jobs()] == [("7", JobState.OPEN)]

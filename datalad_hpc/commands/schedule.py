@@ -19,7 +19,7 @@ LISTS = ("inputs", "outputs")
 
 OF_JOB = (
     *("cmd", *LISTS, "message", "expand", "assume_ready", "check_outputs", "jobs", "alt_dir"),
-    *("foreach", "foreach_file", "max_concurrent", "container"),
+    *("foreach", "foreach_file", "max_concurrent", "container", "submits"),
 )
 """Parameters that say what one job is to be."""
 

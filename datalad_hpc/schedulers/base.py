@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from datalad_hpc.errors import BadRequest
+from datalad_hpc.errors import BadRequest, SubmissionRefused
 from datalad_hpc.job import JobKey, JobStatus, Submission
 
 
@@ -27,6 +27,18 @@ class Handover:
     """Unique text by which the job is found again when its id was lost."""
     inherit: tuple[int, ...] = ()
     """File descriptors that the submitting program keeps open until it ends."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What sbatch has to say to who called it, and what that means."""
+
+    code: int
+    output: bytes
+    errors: bytes
+    submission: Submission | None = None
+    refused: bool = False
+    """Whether it is certain that there is no job."""
 
 
 class Scheduler(ABC):
@@ -63,6 +75,21 @@ class Scheduler(ABC):
         SubmissionUncertain
           It may have been accepted (no id in the answer, no answer in time).
         """
+
+    def answer(self, handover: Handover, *, parsable: bool) -> Answer:
+        """Hand one job over, and answer as sbatch does.
+
+        Parameters
+        ----------
+        parsable:
+          Whether the bare id is wanted.
+        """
+        try:
+            submission = self.submit(handover)
+        except SubmissionRefused as error:
+            return Answer(1, b"", f"sbatch: error: {error}\n".encode(), refused=True)
+        words = submission.job_id if parsable else f"Submitted batch job {submission.job_id}"
+        return Answer(0, f"{words}\n".encode(), b"", submission)
 
     def expect(self, number: int) -> None:  # noqa: B027
         """Hear that soon, and once, the status of so many jobs will be asked for.

@@ -23,7 +23,7 @@ from datalad_hpc.errors import (
     SubmissionUncertain,
 )
 from datalad_hpc.job import JobKey, JobStatus, Submission
-from datalad_hpc.schedulers.base import Handover, Scheduler, number_setting
+from datalad_hpc.schedulers.base import Answer, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.slurm_inquiry import Inquiry
 from datalad_hpc.schedulers.slurm_search import Search
 from datalad_hpc.schedulers.slurm_submit import (
@@ -85,6 +85,14 @@ class Slurm(Scheduler):
         if refusal and (isinstance(refusal, SubmissionUncertain) or is_final(words)):
             raise refusal
         return self._looked_for(handover.token, since, told, refusal)
+
+    def answer(self, handover: Handover, *, parsable: bool) -> Answer:
+        """What sbatch itself answers; see :meth:`.Scheduler.answer`."""
+        said = self._run_sbatch(handover)
+        told, words = submissions_in(said.text), said.complaint or said.text.strip()
+        certain = is_certain(said.text, told) or (parsable and len(told) == 1 and not said.code)
+        refused = not told and said.code > 0 and is_final(words)
+        return Answer(said.code, said.output, said.errors, told[0] if certain else None, refused)
 
     def expect(self, number: int) -> None:
         """Ask squeue while the caller looks up many jobs; see :meth:`.Scheduler.expect`."""

@@ -86,9 +86,9 @@ def is_ours(row: Row, key: JobKey) -> bool:
     """
     if row.job_id != key.job_id or (key.cluster and row.cluster not in ("", key.cluster)):
         return False
-    if key.token in row.evidence:
+    if key.token and key.token in row.evidence:
         return True
-    if row.evidence and (row.lasting or TOKEN_MARK in row.evidence):
+    if TOKEN_MARK in row.evidence or (key.token and row.evidence and row.lasting):
         return False
     if row.submitted is None:
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from datalad_hpc.errors import HpcError, SubmissionRefused, SubmissionUncertain
 from datalad_hpc.job import Submission
@@ -64,6 +64,9 @@ The words are libslurm's (slurm_strerror) and the system's. Not among them is
 ``connect failure`` (and ``Connection refused``): then nothing was ever sent.
 """
 
+LARGEST_ID = 2**32 - 1
+"""Slurm has 32 bits for an id."""
+
 _SUBMITTED = re.compile(r"Submitted batch job (\d+)(?:[ \t]+on cluster (\S+))?")
 _PARSABLE = re.compile(r"^[ \t]*(\d+)(?:;(\S+))?[ \t]*\r?$", re.MULTILINE)
 _ARRAY_LIMITS = re.compile(r"^MaxArraySize\s*=\s*(\d+)|\bmax_array_tasks=(\d+)", re.MULTILINE)
@@ -101,8 +104,18 @@ def submissions_in(text: str) -> tuple[Submission, ...]:
     stand; where there is none, so are lines that hold nothing but an id, or id
     and cluster (``7;one``, from ``--parsable``).
     """
+    return _each_once(_SUBMITTED.findall(text) or _PARSABLE.findall(text))
+
+
+def every_submission_in(text: str) -> tuple[Submission, ...]:
+    """The submissions that a program's output may tell of: the sentences, and the lines too."""
+    found = [*_SUBMITTED.findall(text), *_PARSABLE.findall(text)]
+    return _each_once([each for each in found if int(each[0]) <= LARGEST_ID])
+
+
+def _each_once(told: Iterable[tuple[str, str]]) -> tuple[Submission, ...]:
     clusters: dict[str, str] = {}
-    for job_id, cluster in _SUBMITTED.findall(text) or _PARSABLE.findall(text):
+    for job_id, cluster in told:
         clusters[job_id] = clusters.get(job_id) or cluster
     return tuple(Submission(job_id, cluster) for job_id, cluster in clusters.items())
 

@@ -17,9 +17,9 @@ from datalad_hpc.job import (
     JobState,
     Part,
     Request,
-    Submission,
     TaskStatus,
 )
+from datalad_hpc.member import Member
 
 PLAIN_TASK = -1
 """Number under which the one task of a plain job is kept."""
@@ -85,7 +85,7 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
                 "worktree": job.worktree,
                 "environment": job.environment,
                 "depends_on": job.depends_on,
-                "also": [(more.job_id, more.cluster) for more in job.also],
+                "members": [asdict(member) for member in job.members],
             }
         ),
         "attempt_of": attempt_of,
@@ -126,7 +126,7 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = 
         worktree=more.get("worktree", ""),
         environment=more.get("environment", {}),
         depends_on=tuple(more.get("depends_on", ())),
-        also=tuple(Submission(*told) for told in more.get("also", ())),
+        members=tuple(map(_member_of, more.get("members", ()))),
         commit=commit,
         ref=ref,
         note=note,
@@ -134,6 +134,17 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = 
         claims=tuple(claims),
         parts=tuple(parts),
     )
+
+
+def _member_of(told: dict[str, Any]) -> Member:
+    tasks = told.pop("tasks")
+    line = tuple(told.pop("submit_line"))
+    return Member(tasks=None if tasks is None else tuple(tasks), submit_line=line, **told)
+
+
+def member_text(job_id: str) -> str:
+    """What stands in the details of a job that has a member of this id, and nowhere else."""
+    return f'{{"job_id": {json.dumps(job_id)}, "cluster": '
 
 
 def claim_row(job: int, claim: Claim) -> dict[str, Any]:
@@ -181,9 +192,10 @@ def part_of(number: int, values: str, standing: str, commit: str, ref: str) -> P
 
 def task_row(job: int, task: TaskStatus, commit: str) -> dict[str, Any]:
     """The row of a task that has ended."""
+    number = PLAIN_TASK if task.index is None else task.index
     return {
         "job": job,
-        "number": PLAIN_TASK if task.index is None else task.index,
+        "number": number if task.number is None else task.number,
         "sweep_values": "{}",
         **end_of(task),
         "commit": commit,
@@ -204,5 +216,6 @@ def end_of(task: TaskStatus) -> dict[str, str]:
         "nodes": task.nodes,
         "started": task.started.isoformat() if task.started else None,
         "ended": task.ended.isoformat() if task.ended else None,
+        **({"job_id": task.job_id, "index": task.index} if task.job_id else {}),
     }
     return {"state": task.state, "facts": json.dumps(facts)}
