@@ -22,7 +22,7 @@ LADDER = (
     # rooms
     {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
-    {"history", "limiting", "polling", "progress", "results", "workplace"},
+    {"history", "limiting", "polling", "progress", "resources", "results", "workplace"},
     {"sweep_tables"},
     {"choosing", "good_tasks", "programs", "retrieving", "rounds", "submissions"},
     {"containers"},
@@ -65,6 +65,7 @@ NO_EFFECTS = {
         "job_script",
         "members",
         "record",
+        "resources",
         "templates",
         "wording",
     },

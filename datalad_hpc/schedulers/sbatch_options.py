@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datalad_hpc.errors import BadRequest
 
 
-def _names(text: str) -> frozenset[str]:
+def names_in(text: str) -> frozenset[str]:
+    """Names that stand in a text with blanks between them."""
     return frozenset(text.split())
 
 
@@ -54,7 +55,7 @@ SHORT_OPTIONS: Mapping[str, str] = {
     "x": "exclude",
 }
 
-WITH_VALUE = _names(
+WITH_VALUE = names_in(
     """
     account acctg-freq array autocomplete batch bb bbf begin chdir cluster cluster-constraint
     clusters comment constraint container container-id context core-spec cores-per-socket cpu-freq
@@ -69,11 +70,11 @@ WITH_VALUE = _names(
     """
 )
 
-WITH_OPTIONAL_VALUE = _names(
+WITH_OPTIONAL_VALUE = names_in(
     "exclusive get-user-env nice no-kill oom-kill-step propagate resv-ports"
 )
 
-FLAGS = _names(
+FLAGS = names_in(
     """
     contiguous help hold ignore-pbs no-requeue overcommit oversubscribe parsable quiet reboot
     requeue spread-job stepmgr test-only usage use-min-nodes verbose version wait
@@ -87,7 +88,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "SLURM_HINT": "hint",
     **{
         f"SBATCH_{name.upper().replace('-', '_')}": name
-        for name in _names("""
+        for name in names_in("""
         account acctg-freq batch cluster-constraint clusters constraint container container-id
         core-spec cpus-per-gpu delay-boot distribution error exclusive export get-user-env gpu-bind
         gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint ignore-pbs
@@ -107,10 +108,10 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """Option that a variable sets; of two variables for one option the later one wins."""
 
-IGNORED_IN_SCRIPT = _names("help quiet usage verbose version wrap")
+IGNORED_IN_SCRIPT = names_in("help quiet usage verbose version wrap")
 """Options that have no effect in a batch script: sbatch needs them before it reads the script."""
 
-SUBMITS_NOTHING = _names("autocomplete help test-only usage version")
+SUBMITS_NOTHING = names_in("autocomplete help test-only usage version")
 """Options with which sbatch ends without a job."""
 
 
