@@ -13,6 +13,7 @@ from datalad_hpc.job import Request
 from datalad_hpc.job_script import job_script
 from datalad_hpc.placeholders import expand_paths
 from datalad_hpc.requests import substitutions
+from datalad_hpc.resources import as_arguments
 from datalad_hpc.schedulers.sbatch import BatchCommand, batch_command_of
 from datalad_hpc.workplace import Workplace
 
@@ -81,7 +82,10 @@ def made_into_script(
     name = _name_of(request.container or command)
     options = {"job-name": name, **request.resources, **(more or {})}
     there = os.path.normpath(os.path.join(folder, options.get("chdir", "")))
-    return batch_command_of(job_script(options, there, setup_of(request), body), os.environ)
+    script = job_script(options, there, setup_of(request), body)
+    # There too, since variables such as SBATCH_TIMELIMIT beat what stands in a script.
+    given = as_arguments({**request.resources, **(more or {})})
+    return batch_command_of(script, given, os.environ)
 
 
 def _name_of(command: str) -> str:

@@ -17,11 +17,13 @@ from datalad_hpc.job import Claim, Request
 from datalad_hpc.limiting import limited, refuse_other_tasks
 from datalad_hpc.placeholders import expand_paths, fill_command, fill_shell_text, is_submission
 from datalad_hpc.programs import program_command
+from datalad_hpc.resources import as_arguments
 from datalad_hpc.schedulers.logs import log_files
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
     read_batch_command,
     tasks_of,
+    with_options,
     with_script,
     work_folder,
 )
@@ -113,12 +115,18 @@ def _submitted(
 ) -> tuple[Request, BatchCommand]:
     """A command that starts with sbatch, read as sbatch does."""
     here = str(workplace.root / request.folder)
-    batch = read_batch_command(fill_command(request.command, values), here, os.environ)
+    batch = _read(request, values, here)
     if request.only_tasks:
         request = limited(request, batch)
-        batch = read_batch_command(fill_command(request.command, values), here, os.environ)
+        batch = _read(request, values, here)
         refuse_other_tasks(request, batch)
     return request, _moved(batch) if request.alternative else batch
+
+
+def _read(request: Request, values: Mapping[str, Any], here: str) -> BatchCommand:
+    """A command for sbatch, in which the user's own options beat what the job needs otherwise."""
+    argv = with_options(fill_command(request.command, values), as_arguments(request.resources))
+    return read_batch_command(argv, here, os.environ)
 
 
 def _can_be_made(folder: str, alternative: str | None) -> bool:

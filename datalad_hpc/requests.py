@@ -11,6 +11,7 @@ from datalad_hpc.containers import contained
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Request
 from datalad_hpc.placeholders import fill_paths, one_line, recordable
+from datalad_hpc.resource_templates import wanted
 from datalad_hpc.staging import check_alternative
 from datalad_hpc.sweep_tables import table_of, used
 from datalad_hpc.templates import TASK, refuse_variants, template_of
@@ -30,6 +31,8 @@ def make_request(
     container: str | None = None,
     foreach: Mapping[str, Sequence[Any]] | Sequence[str] = (),
     foreach_file: str | None = None,
+    resources: Sequence[str] = (),
+    template: str | None = None,
     **options: Any,
 ) -> Request:
     """What a user wants, with the placeholders in its paths filled in.
@@ -37,8 +40,8 @@ def make_request(
     Raises
     ------
     BadRequest
-      It has no command or no output, a path that cannot be one, or a text that no commit can
-      hold; or it cannot run in its container.
+      It has no command or no output, a path that cannot be one, a text that no commit can
+      hold, or needs that cannot be understood; or it cannot run in its container.
     """
     if not cmd or not one_line(cmd):
         raise BadRequest("no command is given; it follows the options of `datalad schedule`")
@@ -70,6 +73,7 @@ def make_request(
         task_outputs=task_outputs,
         alternative=check_alternative(alt_dir, workplace.root) if alt_dir else None,
         sweep=sweep,
+        resources=wanted(workplace, resources, template),
         **options,
     )
     return request if container is None else contained(workplace, request, container)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datalad.distribution.dataset import datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
@@ -14,12 +14,15 @@ from datalad_hpc.commands.schedule_options import PARAMETERS
 from datalad_hpc.commands.shared import as_tuple, chosen_scheduler, opened
 from datalad_hpc.interruption import interruptible
 
-LISTS = ("inputs", "outputs")
+if TYPE_CHECKING:
+    from datalad_hpc.workplace import Workplace
+
+LISTS = ("inputs", "outputs", "resources")
 """Parameters that may be given once or many times."""
 
 OF_JOB = (
     *("cmd", *LISTS, "message", "expand", "assume_ready", "check_outputs", "jobs", "alt_dir"),
-    *("foreach", "foreach_file", "max_concurrent", "container", "submits"),
+    *("foreach", "foreach_file", "max_concurrent", "container", "submits", "template"),
 )
 """Parameters that say what one job is to be."""
 
@@ -126,34 +129,32 @@ class Schedule(Interface):
         batch: Any = None,
     ) -> Iterator[dict[str, Any]]:
         asked = dict(locals())
-        from datalad_hpc import scheduling
-        from datalad_hpc.dry_run import dry_run as dry_run_of
-        from datalad_hpc.requests import make_request
-        from datalad_hpc.results import as_results
-        from datalad_hpc.sweeping import schedule_any
         from datalad_hpc.workplace import Workplace
 
         workplace = Workplace.of(dataset, "schedule a job")
-        if batch is not None:
+        if list_templates:
+            from datalad_hpc.resource_templates import list_templates as listed
+
+            yield from listed(workplace, "schedule")
+        elif batch is not None:
             from datalad_hpc.commands.batch_lines import schedule_lines
 
             yield from schedule_lines(workplace, asked)
-            return
-        with as_results(scheduling.ACTION, workplace.root) as results:
-            request = make_request(workplace, **of_job(asked))
-            if dry_run:
-                yield dry_run_of(workplace, request, action=scheduling.ACTION)
-            else:
-                name = chosen_scheduler(workplace, scheduler)
-                with opened(workplace) as (store, named):
-                    yield from schedule_any(workplace, store, named(name), named, request)
-        yield from results
+        else:
+            yield from _schedule_one(workplace, asked)
 
     @staticmethod
     def custom_result_renderer(res: dict[str, Any], **kwargs: Any) -> None:
         """Show a dry run in full, everything else as DataLad does."""
         dry_run = res.get("dry_run")
-        if not dry_run:
+        if res.get("template"):
+            from datalad_hpc.results import visible_line
+
+            ui.message(
+                f"{res['template']}: {visible_line(res['shorthand'])}\n"
+                f"  {visible_line(res['meaning'])}\n  from {res['origin']}"
+            )
+        elif not dry_run:
             generic_result_renderer(res)
         elif kwargs.get("dry_run") == "command":
             ui.message(dry_run["command_line"])
@@ -161,6 +162,24 @@ class Schedule(Interface):
             from datalad_hpc.results import visible_line
 
             ui.message("\n".join(map(visible_line, _dry_run_lines(dry_run))))
+
+
+def _schedule_one(workplace: Workplace, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    from datalad_hpc import scheduling
+    from datalad_hpc.dry_run import dry_run
+    from datalad_hpc.requests import make_request
+    from datalad_hpc.results import as_results
+    from datalad_hpc.sweeping import schedule_any
+
+    with as_results(scheduling.ACTION, workplace.root) as results:
+        request = make_request(workplace, **of_job(asked))
+        if asked["dry_run"]:
+            yield dry_run(workplace, request, action=scheduling.ACTION)
+        else:
+            name = chosen_scheduler(workplace, asked["scheduler"])
+            with opened(workplace) as (store, named):
+                yield from schedule_any(workplace, store, named(name), named, request)
+    yield from results
 
 
 def of_job(asked: Mapping[str, Any]) -> dict[str, Any]:

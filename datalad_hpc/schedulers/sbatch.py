@@ -102,17 +102,21 @@ def read_batch_command(
     return _scripted(argv, environment, position, read_script(path), path)
 
 
-def batch_command_of(script: str, environment: Mapping[str, str]) -> BatchCommand:
+def batch_command_of(
+    script: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> BatchCommand:
     """What sbatch makes of a script that has no file yet; :func:`with_script` gives it one.
 
     Parameters
     ----------
     script:
       The script's text, its options as ``#SBATCH`` lines.
+    arguments:
+      Options for the command line of sbatch.
     environment:
       The variables that sbatch is to see.
     """
-    return _scripted(("sbatch", SCRIPT), environment, 1, script, None)
+    return _scripted(("sbatch", *arguments, SCRIPT), environment, 1 + len(arguments), script, None)
 
 
 def with_options(command_argv: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
