@@ -63,6 +63,27 @@ register_config(
     default="hpc",
 )
 register_config(
+    "datalad.hpc.modules",
+    "Modules of a job",
+    description="""Names for `module load`, which the job of a plain command loads first. Can be
+    set several times""",
+    default="",
+)
+register_config(
+    "datalad.hpc.variables",
+    "Variables of a job",
+    description="""NAME=VALUE, set in the environment of the job of a plain command. Can be set
+    several times""",
+    default="",
+)
+register_config(
+    "datalad.hpc.prologue",
+    "Prologue of a job",
+    description="""Lines for the shell that come before a plain command, behind modules and
+    variables. Can be set several times""",
+    default="",
+)
+register_config(
     "datalad.hpc.local.spool",
     "Spool of the local scheduler",
     description="""Folder where the local scheduler keeps its queue. By default a folder of the

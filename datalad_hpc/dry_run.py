@@ -23,6 +23,7 @@ def dry_run(workplace: Workplace, request: Request, *, action: str) -> Result:
             "command": request.command,
             "argv": list(plan.batch.argv),
             "command_line": shlex.join(plan.batch.argv),
+            "script": plan.batch.text,
             "folder": plan.folder,
             "inputs": list(plan.inputs),
             "extra_inputs": list(request.extra_inputs),

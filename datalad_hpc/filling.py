@@ -14,7 +14,9 @@ from datalad_hpc.job_script import job_script
 from datalad_hpc.placeholders import expand_paths
 from datalad_hpc.requests import substitutions
 from datalad_hpc.resources import as_arguments
+from datalad_hpc.schedulers.batch_script import refuse_flawed
 from datalad_hpc.schedulers.sbatch import BatchCommand, batch_command_of
+from datalad_hpc.site_setup import site_setup
 from datalad_hpc.workplace import Workplace
 
 
@@ -60,6 +62,7 @@ def _seen_from(folder: str, path: str) -> str:
 
 
 def made_into_script(
+    workplace: Workplace,
     request: Request,
     command: str,
     body: str,
@@ -78,11 +81,18 @@ def made_into_script(
       Absolute path of the folder from which it is submitted.
     more:
       Options for sbatch besides those of the request.
+
+    Raises
+    ------
+    BadRequest
+      A setting of the site cannot be used, or sbatch would refuse the script.
     """
     name = _name_of(request.container or command)
     options = {"job-name": name, **request.resources, **(more or {})}
     there = os.path.normpath(os.path.join(folder, options.get("chdir", "")))
-    script = job_script(options, there, setup_of(request), body)
+    setup = "\n".join(filter(None, [site_setup(workplace), setup_of(request)]))
+    script = job_script(options, there, setup, body)
+    refuse_flawed(script, "the batch script that is made for the command")
     # There too, since variables such as SBATCH_TIMELIMIT beat what stands in a script.
     given = as_arguments({**request.resources, **(more or {})})
     return batch_command_of(script, given, os.environ)

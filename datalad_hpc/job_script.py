@@ -27,8 +27,9 @@ def job_script(options: Mapping[str, str], folder: str, setup: str, command: str
     """
     # Slurm goes on in /tmp where it cannot enter the folder, and the outputs would be lost there.
     enter = f"cd -- {shlex.quote(folder)} || exit 1"
-    parts = [INTERPRETER, *map(directive, options.items()), "", enter, setup.strip("\n"), command]
-    return "\n".join([*parts[:-2], *filter(None, parts[-2:])]) + "\n"
+    parts = ["\n".join([INTERPRETER, *map(directive, options.items())]), enter, setup, command]
+    # A line between them, since the set-up may end in a backslash.
+    return "\n\n".join(filter(None, [part.strip("\n") for part in parts])) + "\n"
 
 
 def directive(option: tuple[str, str]) -> str:

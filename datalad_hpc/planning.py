@@ -107,7 +107,7 @@ def _batch_of(
     if is_submission(request.command):
         return _submitted(workplace, request, values, folder)
     command = fill_shell_text(request.command, values)
-    return request, made_into_script(request, command, command, folder)
+    return request, made_into_script(workplace, request, command, command, folder)
 
 
 def _submitted(

@@ -55,7 +55,7 @@ def plan_sweep(
     limit = f"%{request.max_concurrent}" if request.max_concurrent else ""
     array = {"array": f"0-{len(planned) - 1}{limit}"}
     body = batch_script_body(commands)
-    return made_into_script(request, commands[0], body, folder, array), claims, inputs
+    return made_into_script(workplace, request, commands[0], body, folder, array), claims, inputs
 
 
 def _planned(

@@ -23,7 +23,7 @@ LADDER = (
     {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "resources", "results", "workplace"},
-    {"resource_templates", "sweep_tables"},
+    {"resource_templates", "site_setup", "sweep_tables"},
     {"choosing", "good_tasks", "programs", "retrieving", "rounds", "submissions"},
     {"containers"},
     {"requests"},

@@ -115,10 +115,21 @@ def read_script(path: str) -> str:
             text = file.read().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise BadRequest(f"the batch script {path} cannot be read: {error.strerror}") from None
+    refuse_flawed(text, f"the batch script {path}")
+    return text
+
+
+def refuse_flawed(text: str, what: str) -> None:
+    """Refuse a script that sbatch would refuse.
+
+    Raises
+    ------
+    BadRequest
+      It would; ``what`` says which script.
+    """
     for is_flawed, flaw in FLAWS:
         if is_flawed(text):
-            raise BadRequest(f"the batch script {path} {flaw}, so sbatch would refuse it")
-    return text
+            raise BadRequest(f"{what} {flaw}, so sbatch would refuse it")
 
 
 def script_options(text: str) -> tuple[dict[str, str], int]:
