@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from datalad_hpc.choosing import Choice, Selection, chosen
@@ -18,6 +19,7 @@ from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import is_submission, recordable
 from datalad_hpc.planning import Plan, make_plan
 from datalad_hpc.record import Record
+from datalad_hpc.resources import OF_ANYBODY, sound
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.scheduling import SchedulerNamed, schedule
@@ -25,7 +27,12 @@ from datalad_hpc.staging import check_alternative
 from datalad_hpc.store import Store
 from datalad_hpc.workplace import Workplace
 
+lgr = logging.getLogger("datalad.hpc.rescheduling")
+
 ACTION = "reschedule"
+
+Resources = Mapping[str, str]
+"""Options of sbatch, as :attr:`.Request.resources`."""
 
 
 def reschedule(
@@ -47,19 +54,19 @@ def reschedule(
     BadRequest
       There is nothing to run.
     """
-    for choice in chosen(workplace, selection):
+    for choice, asked in _with_resources(store, chosen(workplace, selection)):
         try:
-            request = request_of(workplace, choice, selection)
+            request = request_of(workplace, choice, selection, asked)
             yield schedule(workplace, store, scheduler, scheduler_named, request, action=ACTION)
         except HpcError as error:
             yield _not_scheduled(workplace, choice.commit, error)
 
 
-def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
+def report(workplace: Workplace, store: Store | None, selection: Selection) -> Iterator[Result]:
     """What :func:`reschedule` would submit; nothing is changed."""
-    for choice in chosen(workplace, selection):
+    for choice, asked in _with_resources(store, chosen(workplace, selection)):
         try:
-            request = request_of(workplace, choice, selection)
+            request = request_of(workplace, choice, selection, asked)
             plan = make_plan(workplace, request)
         except HpcError as error:
             yield _not_scheduled(workplace, choice.commit, error)
@@ -81,12 +88,14 @@ def report(workplace: Workplace, selection: Selection) -> Iterator[Result]:
         )
 
 
-def write_script(workplace: Workplace, selection: Selection, target: str) -> Iterator[Result]:
+def write_script(
+    workplace: Workplace, store: Store | None, selection: Selection, target: str
+) -> Iterator[Result]:
     """Write the commands of records as a shell script; ``-`` is standard output."""
     lines = ["#!/bin/sh", "# Recorded jobs, the oldest first", "set -e"]
-    for choice in chosen(workplace, selection):
+    for choice, asked in _with_resources(store, chosen(workplace, selection)):
         try:
-            plan = make_plan(workplace, request_of(workplace, choice, selection))
+            plan = make_plan(workplace, request_of(workplace, choice, selection, asked))
         except HpcError as error:
             raise BadRequest(
                 f"commit {choice.commit.commit[:10]}: {error}; no script was written"
@@ -114,7 +123,7 @@ def _line(plan: Plan) -> str:
 
 def _submission(plan: Plan) -> str:
     """A submission for a shell; what sbatch takes for a script that has no file follows it."""
-    if is_submission(plan.request.command):
+    if plan.request.submits or is_submission(plan.request.command):
         return shlex.join(plan.batch.argv)
     text = plan.batch.text.rstrip("\n")
     end = "END"
@@ -123,8 +132,25 @@ def _submission(plan: Plan) -> str:
     return f"sbatch <<'{end}'\n{text}\n{end}"
 
 
-def request_of(workplace: Workplace, choice: Choice, selection: Selection) -> Request:
+def _with_resources(
+    store: Store | None, choices: Sequence[Choice]
+) -> Iterator[tuple[Choice, Resources | None]]:
+    """Each record with what its job was given, if it was scheduled here; a record tells less."""
+    told = {each.commit.commit: each.commit.record for each in choices}
+    ids = {commit: record.job_id.partition("_")[0] for commit, record in told.items() if record}
+    asked = store.resources_of(ids) if store else {}
+    return ((choice, asked.get(choice.commit.commit)) for choice in choices)
+
+
+def request_of(
+    workplace: Workplace, choice: Choice, selection: Selection, asked: Resources | None = None
+) -> Request:
     """The request that a record stands for.
+
+    Parameters
+    ----------
+    asked:
+      What its job was given, if that is known from elsewhere than the record.
 
     Raises
     ------
@@ -150,11 +176,32 @@ def request_of(workplace: Workplace, choice: Choice, selection: Selection) -> Re
         outputs=tuple(shown(claim) for claim in claims),
         message=message,
         chain=(*record.request.chain, choice.commit.commit),
+        resources=_of_anybody(choice.commit.commit, record) if asked is None else asked,
         only_tasks=choice.tasks,
         assume_ready=selection.assume_ready,
         alternative=check_alternative(alternative, workplace.root) if alternative else None,
         jobs=selection.jobs,
     )
+
+
+def _of_anybody(commit: str, record: Record) -> Resources:
+    """What a job may be given because a record from elsewhere says so.
+
+    Raises
+    ------
+    BadRequest
+      It is not what any job can be given.
+    """
+    told = sound(record.request.resources, "what its record asks for cannot be had")
+    left_out = [name for name in told if name not in OF_ANYBODY]
+    if left_out:
+        lgr.warning(
+            "Commit %s asks for %s. This is taken only from jobs that were scheduled in this "
+            "dataset, and is left out; variables such as SBATCH_ACCOUNT set it for sbatch",
+            commit[:10],
+            ", ".join(f"--{name}" for name in left_out),
+        )
+    return {name: told[name] for name in told if name in OF_ANYBODY}
 
 
 def _sound(workplace: Workplace, commit: RecordedCommit) -> Record:

@@ -18,6 +18,7 @@ from datalad_hpc.commands.shared import (
     chosen_scheduler,
     jobs_option,
     opened,
+    opened_if_there,
 )
 from datalad_hpc.interruption import interruptible
 
@@ -26,10 +27,10 @@ from datalad_hpc.interruption import interruptible
 class Reschedule(Interface):
     """Run recorded jobs again
 
-    Takes the records that ``datalad finish`` (or datalad-slurm) left in commit
-    messages, and schedules the same commands in the same folders with the same
-    inputs and outputs. The commit of the new job names the old ones as its
-    chain.
+    Takes the records that 'datalad finish' (or datalad-slurm) left in commit
+    messages, and those of 'datalad run', and schedules the same commands in
+    the same folders with the same inputs and outputs. The commit of the new
+    job names the old ones as its chain.
 
     A record from somebody else's clone is somebody else's command: look at it
     with [CMD: --report CMD][PY: report=True PY] first.
@@ -155,9 +156,11 @@ class Reschedule(Interface):
         )
         with as_results(rescheduling.ACTION, workplace.root) as results:
             if script:
-                yield from rescheduling.write_script(workplace, selection, script)
+                with opened_if_there(workplace) as known:
+                    yield from rescheduling.write_script(workplace, known, selection, script)
             elif report:
-                yield from rescheduling.report(workplace, selection)
+                with opened_if_there(workplace) as known:
+                    yield from rescheduling.report(workplace, known, selection)
             else:
                 name = chosen_scheduler(workplace, scheduler)
                 with opened(workplace) as (store, named):

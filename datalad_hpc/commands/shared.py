@@ -58,6 +58,18 @@ def opened(workplace: Workplace) -> Iterator[tuple[Store, Callable[[str], Schedu
         yield store, scheduler_loader(workplace.setting)
 
 
+@contextlib.contextmanager
+def opened_if_there(workplace: Workplace) -> Iterator[Store | None]:
+    """The job store of a workplace for those who change nothing: none is made."""
+    from datalad_hpc.store import store_exists
+
+    if not store_exists(workplace.store_url):
+        yield None
+        return
+    with opened(workplace) as (store, _):
+        yield store
+
+
 def chosen_scheduler(workplace: Workplace, wanted: str | None) -> str:
     """The name of the scheduler to submit to; says in one line which and why."""
     from datalad_hpc.schedulers import choose

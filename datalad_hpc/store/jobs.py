@@ -30,7 +30,7 @@ from datalad_hpc.job import (
     TaskStatus,
     Unit,
 )
-from datalad_hpc.store import ending, rows
+from datalad_hpc.store import asked, ending, rows
 from datalad_hpc.store.engine import (
     connected,
     in_plain_words,
@@ -186,6 +186,11 @@ class Store:
             *(func.instr(jobs.c.details, rows.member_text(name)) > 0 for name in names),
         )
         return self._jobs(and_(jobs.c.scope == self._scope, named))
+
+    def resources_of(self, commits: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+        """What finished jobs were given, by commit, for ids of jobs by commit."""
+        with self._reading() as connection, readable(self._url):
+            return asked.resources_of(connection, self._scope, commits)
 
     def _jobs(self, condition: ColumnElement[bool]) -> list[Job]:
         columns = [jobs.c[name] for name in rows.JOB_COLUMNS]

@@ -147,6 +147,12 @@ def member_text(job_id: str) -> str:
     return f'{{"job_id": {json.dumps(job_id)}, "cluster": '
 
 
+def resources_of(details: str) -> Mapping[str, str]:
+    """:attr:`Request.resources` in the details of a job."""
+    resources: dict[str, str] = _parse(details)[0]["request"].get("resources", {})
+    return resources
+
+
 def claim_row(job: int, claim: Claim) -> dict[str, Any]:
     """The row of a claim."""
     return {

@@ -181,6 +181,38 @@ def test_a_record_that_cannot_be_used_stops_none_of_the_others(lab: Lab, report:
     lab.wait()
 
 
+@pytest.mark.parametrize("marker", ["[DATALAD SLURM RUN]", "[DATALAD RUNCMD]"])
+def test_a_record_asks_only_for_what_anybody_may_ask_for(
+    lab: Lab, marker: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {"time": "01:00:00", "qos": "first", "mail-user": "spy", "output": ".git/hooks/post"}
+    record(lab, cmd="date > out.txt", outputs=["out.txt"], exit=0, hpc={"resources": told})
+    lab.git(
+        "commit",
+        "-q",
+        "--amend",
+        "--allow-empty",
+        "-m",
+        lab.message().replace("[DATALAD SLURM RUN]", marker),
+    )
+    (shown,) = lab.reschedule(report=True)
+    assert [line for line in shown["script"].splitlines() if line.startswith("#SBATCH")] == [
+        "#SBATCH --job-name=date",
+        "#SBATCH --time=01:00:00",
+    ]
+    (said,) = [each.getMessage() for each in caplog.records if "asks for" in each.getMessage()]
+    assert "--qos, --mail-user, --output" in said
+
+
+@pytest.mark.parametrize("name", ["wrap", "array", "chdir", "test-only", "no-such-option"])
+def test_an_option_that_is_no_resource_refuses_the_record(lab: Lab, name: str) -> None:
+    record(lab, cmd="date > x", outputs=["x"], hpc={"resources": {name: "1"}})
+    (refused,) = lab.reschedule()
+    assert refused["status"] == "impossible"
+    assert "what its record asks for cannot be had" in text_of(refused)
+    assert lab.listed() == {}
+
+
 def test_a_message_full_of_markers_is_read_at_once() -> None:
     message = "[DATALAD SLURM RUN] " + "=== Do not change lines below ===\n" * 200_000
     began = time.process_time()
