@@ -215,7 +215,12 @@ def _found_below(workplace: Workplace, path: str, name: str) -> Container | None
     dataset = Dataset(os.path.join(workplace.dataset.path, path))
     if not dataset.is_installed():
         install(workplace, [path])
-    return _found(workplace, dataset, path, name) if dataset.is_installed() else None
+    if not dataset.is_installed():
+        raise BadRequest(
+            f"the container {name!r} would be in the subdataset {path}, which could not be "
+            f"installed; `datalad get -n {shlex.quote(path)}` says why"
+        )
+    return _found(workplace, dataset, path, name)
 
 
 def _container(above: str, name: str, options: Mapping[str, Any]) -> Container:

@@ -11,6 +11,7 @@ from datalad_hpc.commit.trees import ANNEX_OBJECTS, ANNEX_POINTER
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.interruption import ending_with_us
 from datalad_hpc.job import Claim, Request
+from datalad_hpc.placeholders import expand_paths
 from datalad_hpc.results import message_text
 from datalad_hpc.wording import some_of
 from datalad_hpc.workplace import Workplace
@@ -47,9 +48,9 @@ def get_extra_inputs(workplace: Workplace, request: Request) -> None:
         if not request.container:
             raise
         raise BadRequest(
-            f"the container {request.container!r} is not complete here, so nothing was submitted: "
-            f"{error}; see where its image can be had (`git annex whereis`), make that place "
-            "known or reachable, and run the command again"
+            f"the container {request.container!r} is not complete here: {error}; see where its "
+            "image can be had (`git annex whereis`), make that place known or reachable, and run "
+            "the command again"
         ) from error
 
 
@@ -66,13 +67,31 @@ def retrieve(workplace: Workplace, request: Request, wanted: Sequence[str]) -> N
     from datalad.utils import chpwd
 
     folder = str(workplace.root / request.folder)
+
+    class Wanted(GlobbedPaths):
+        def expand_strict(self) -> list[str]:
+            # Subdatasets are installed by now. DataLad would go on with an empty list, and get
+            # the content of the whole dataset.
+            _refuse_absent(wanted, Path(folder))
+            return list(super().expand_strict())
+
     with chpwd(folder), ending_with_us():
-        paths = GlobbedPaths(wanted, pwd=folder)
+        paths = Wanted(wanted, pwd=folder)
         results = list(prepare_inputs(str(workplace.root), paths, jobs=request.jobs))
     failed = [found for found in results if found["status"] in ("error", "impossible")]
     if failed:
         reasons = [f"{found['path']}: {message_text(found)}" for found in failed]
         raise BadRequest(f"not all inputs could be retrieved: {some_of(reasons)}")
+
+
+def _refuse_absent(wanted: Sequence[str], folder: Path) -> None:
+    absent = [
+        f"{path}: there is no such file"
+        for path in wanted
+        if not any(os.path.lexists(folder / found) for found in expand_paths([path], folder))
+    ]
+    if absent:
+        raise BadRequest(f"not all inputs could be retrieved: {some_of(absent)}")
 
 
 def _is_here(path: Path) -> bool:

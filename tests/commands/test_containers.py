@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -218,9 +219,18 @@ def test_an_image_that_cannot_be_had(local_lab: Lab, tmp_path: Path) -> None:
     copy.git("remote", "set-url", "origin", str(tmp_path / "gone"))
     job = copy.schedule("env > out.txt", container="tool", outputs=["out.txt"])
     assert job["status"] == "impossible"
-    for words in ("container 'tool'", "images/tool", "nothing was submitted", "git annex whereis"):
+    for words in ("container 'tool'", "images/tool", "Nothing was submitted", "git annex whereis"):
         assert words in text_of(job)
     assert copy.listed() == {}
+
+
+def test_a_subdataset_that_cannot_be_had(local_lab: Lab, tmp_path: Path) -> None:
+    local_lab.dataset.create("sub", **QUIET)
+    copy = copy_of(local_lab, tmp_path / "copy")
+    shutil.rmtree(local_lab.root / "sub/.git")
+    text = refusal(copy, container="sub/tool")
+    assert "would be in the subdataset sub, which could not be installed" in text
+    assert "`datalad get -n sub`" in text
 
 
 def test_an_image_that_is_not_there_at_all(local_lab: Lab) -> None:
