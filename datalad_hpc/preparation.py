@@ -45,13 +45,12 @@ def prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
 
 def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative: Path) -> None:
     here = workplace.root / plan.request.folder
-    extra_inputs = expand_paths(plan.request.extra_inputs, here)
-    inputs = [
-        os.path.relpath(here / path, workplace.root) for path in (*plan.inputs, *extra_inputs)
-    ]
+    inputs = [os.path.relpath(here / path, workplace.root) for path in plan.inputs]
+    found = expand_paths(plan.request.extra_inputs, here)
+    extra_inputs = [os.path.relpath(here / path, workplace.root) for path in found]
     outside = [
         path
-        for path in inputs
+        for path in (*inputs, *extra_inputs)
         if f"{path}/".startswith("../") or is_gits_own(workplace.without_links(path))
     ]
     if outside:
@@ -64,6 +63,7 @@ def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative
     if chdir.is_relative_to(alternative):
         staging.make_folder(alternative, str(chdir.relative_to(alternative)))
     staging.stage_inputs(workplace.root, alternative, inputs)
+    staging.stage_inputs(workplace.root, alternative, extra_inputs, with_links=True)
 
 
 def _make_log_folders(root: Path, job: Job) -> None:

@@ -17,6 +17,7 @@ from datalad_hpc.beneath import READING, copy_file, free_name, opened
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
+from datalad_hpc.located import is_gits_own
 
 
 def check_alternative(path: str, root: Path) -> str:
@@ -38,7 +39,9 @@ def check_alternative(path: str, root: Path) -> str:
     return real
 
 
-def stage_inputs(root: Path, alternative: Path, paths: Iterable[str]) -> None:
+def stage_inputs(
+    root: Path, alternative: Path, paths: Iterable[str], *, with_links: bool = False
+) -> None:
     """Copy inputs, the content of annexed files in place of their links.
 
     Parameters
@@ -50,6 +53,9 @@ def stage_inputs(root: Path, alternative: Path, paths: Iterable[str]) -> None:
     paths:
       Files and folders relative to the root. Links to folders that lie in such
       a folder are made anew.
+    with_links:
+      Whether all links in such a folder are, but for git-annex's. The folder of a system has
+      links that mean something else here, or nothing.
 
     Raises
     ------
@@ -57,7 +63,7 @@ def stage_inputs(root: Path, alternative: Path, paths: Iterable[str]) -> None:
       A file cannot be copied.
     """
     for path in paths:
-        for folder, group in groupby(_files_of(root, path), os.path.dirname):
+        for folder, group in groupby(_files_of(root, path, with_links), os.path.dirname):
             files = list(group)
             with (
                 _copying(files[0], alternative),
@@ -65,7 +71,7 @@ def stage_inputs(root: Path, alternative: Path, paths: Iterable[str]) -> None:
             ):
                 for file in files:
                     with _copying(file, alternative):
-                        _stage(root / file, target)
+                        _stage(root / file, target, with_links and file != path)
 
 
 def _copying(file: str, alternative: Path) -> contextlib.AbstractContextManager[None]:
@@ -89,15 +95,20 @@ def _inside(alternative: Path, folder: str) -> str:
     return os.path.relpath(real, alternative)
 
 
-def _stage(source: Path, target: int) -> None:
-    if os.path.isdir(source):
+def _stage(source: Path, target: int, with_links: bool) -> None:
+    if os.path.isdir(source) or (with_links and _is_own_link(source)):
         _link_again(source, target)
     else:
         _copy(source, target)
 
 
-def _files_of(root: Path, path: str) -> Iterator[str]:
-    """Files with content at and below a path, and links to folders below it."""
+def _is_own_link(path: str | Path) -> bool:
+    """Whether it is a link, and none of git-annex's into Git's folder."""
+    return os.path.islink(path) and not is_gits_own(os.readlink(path))
+
+
+def _files_of(root: Path, path: str, with_links: bool) -> Iterator[str]:
+    """Files with content at and below a path, and links to folders, or all, below it."""
     if not os.path.isdir(root / path):
         if os.path.exists(root / path):
             yield path
@@ -106,8 +117,9 @@ def _files_of(root: Path, path: str) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if name != ".git")
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in sorted([*files, *links]):
-            if name != ".git" and os.path.exists(os.path.join(folder, name)):
-                yield os.path.relpath(os.path.join(folder, name), root)
+            full = os.path.join(folder, name)
+            if name != ".git" and (os.path.exists(full) or (with_links and _is_own_link(full))):
+                yield os.path.relpath(full, root)
 
 
 def _link_again(source: Path, target: int) -> None:

@@ -144,6 +144,24 @@ def test_annexed_content_takes_the_place_of_links(dataset: Dataset, tmp_path: Pa
     assert copy.read_bytes() == content
 
 
+def test_a_system_keeps_its_links(root: Path, alternative: Path) -> None:
+    """A link of its own to /bin/sh is not this host's shell, and git-annex's is its content."""
+    folder = root / "image"
+    folder.mkdir()
+    (root / ".git/annex/objects").mkdir(parents=True)
+    (root / ".git/annex/objects/KEY").write_text("content\n")
+    links = {"sh": "busybox", "awk": "/bin/sh", "mtab": "../proc/self/mounts", "lib": "."}
+    for name, target in {**links, "busybox": "../.git/annex/objects/KEY"}.items():
+        (folder / name).symlink_to(target)
+    stage_inputs(root, alternative, ["image"], with_links=True)
+    assert {name: os.readlink(alternative / "image" / name) for name in links} == links
+    assert (alternative / "image/sh").read_text() == "content\n"
+    assert not (alternative / "image/busybox").is_symlink()
+    (root / "image.sif").symlink_to("image/busybox")
+    stage_inputs(root, alternative, ["image.sif"], with_links=True)
+    assert not (alternative / "image.sif").is_symlink()
+
+
 def test_the_root_is_staged_without_gits_own(root: Path, alternative: Path) -> None:
     write(root / ".git" / "config")
     write(root / "sub" / ".git", "gitdir: x")

@@ -103,7 +103,7 @@ def add(dataset: Dataset, engine: Engine) -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param("charliecloud", marks=pytest.mark.slurm), "apptainer"]
 )
-def test_a_job_on_slurm_in_an_image(
+def test_a_job_on_slurm_in_an_image_and_again_elsewhere(
     dataset: Dataset, name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     engine = request.getfixturevalue(name)
@@ -126,10 +126,12 @@ def test_a_job_on_slurm_in_an_image(
 
     copy = copy_of(lab, tmp_path / "copy")
     copy.scheduler = "slurm"
-    (again,) = copy.reschedule()
+    (tmp_path / "elsewhere").mkdir()
+    (again,) = copy.reschedule(alt_dir=str(tmp_path / "elsewhere"))
     assert again["status"] == "ok", text_of(again)
     copy.wait()
     (done,) = copy.finish()
     assert done["status"] == "ok", text_of(done)
     assert (copy.root / "out.txt").read_text() == "content\nin the image\nsmall\n"
     assert record_of(copy)["cmd"] == record_of(lab)["cmd"]
+    assert (tmp_path / "elsewhere" / found["image"]).exists()
