@@ -1,4 +1,4 @@
-"""Jobs that have ended become commits, and are over; also those of an interrupted round."""
+"""Jobs that have ended become commits, and are over."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import partial
 
 from datalad_hpc.beneath import LinkInTheWay, opened
 from datalad_hpc.claims import matches, shown
-from datalad_hpc.commit.gathering import Work, own_branch
+from datalad_hpc.commit.gathering import Work
 from datalad_hpc.commit.recording import Layout, Recorded, Recorder
 from datalad_hpc.deciding import Ready
 from datalad_hpc.facts import facts_path_of, facts_text
-from datalad_hpc.good_tasks import is_partly_failed, put_back, without_tasks
+from datalad_hpc.good_tasks import is_partly_failed, put_back
 from datalad_hpc.job import Claim, ClaimRole, Job, JobStatus
 from datalad_hpc.progress import showing
 from datalad_hpc.record import commit_message, state_word
@@ -31,39 +31,6 @@ BATCH_BYTES = 4 * 2**30
 Each takes some seconds: less would be lost in what a batch costs by itself, and
 whoever waits for more sees nothing happen.
 """
-
-
-def complete_interrupted(finish: Round, jobs: Sequence[Job]) -> tuple[list[Job], list[Result]]:
-    """End the jobs whose commit was made before an earlier round was interrupted.
-
-    Returns
-    -------
-    tuple
-      The jobs that are still open, and a result for each that was ended.
-    """
-    open_jobs, results = [], []
-    for job in jobs:
-        recorder = Recorder(finish.root, _layout_of(job))
-        if not _is_planned_here(finish, job) or not recorder.holds(job.ref, job.commit):
-            open_jobs.append(job)
-            continue
-        job, left = without_tasks(job, finish.store.left_out(job))
-        recorder.catch_up([_work(finish, job)])
-        said = put_back(finish.root, job, left)
-        finish.store.finished([job.unit])
-        text = f"Job {job.label} had been committed as {job.commit[:10]} before an interruption"
-        text += f"; {said}" * bool(said)
-        results.append(job_result(ACTION, finish.root, "ok", text, job, commit=job.commit))
-    return open_jobs, results
-
-
-def _is_planned_here(finish: Round, job: Job) -> bool:
-    return bool(job.commit) and job.worktree == finish.workplace.worktree
-
-
-def _layout_of(job: Job) -> Layout:
-    """How an interrupted round had planned the job's commit."""
-    return Layout.BRANCHES if job.ref == own_branch(job.label) else Layout.LINEAR
 
 
 def commit_jobs(finish: Round, decided: Iterable[Result | Ready]) -> Iterator[Result]:
@@ -114,7 +81,7 @@ def _commit_batch(finish: Round, batch: Sequence[Ready]) -> Iterator[Result]:
     batch = [ready for ready in batch if not refused[ready.job.unit]]
     if not batch:
         return
-    works = [_work(finish, ready.job, ready) for ready in batch]
+    works = [_work(finish, ready) for ready in batch]
     ended = {ready.job.unit: ready.status.tasks for ready in batch}
     left_out = {ready.job.unit: ready.left.tasks for ready in batch}
     plan = partial(finish.store.plan_commits, ended=ended, left_out=left_out)
@@ -135,8 +102,13 @@ def _commit_batch(finish: Round, batch: Sequence[Ready]) -> Iterator[Result]:
 
 
 def _write_facts(finish: Round, ready: Ready) -> str:
-    """Put a job's facts beside its logs; gives the reason why that cannot be."""
+    """Put a job's facts beside its logs; gives the reason why that cannot be.
+
+    The record of a sweep's task has it all.
+    """
     job, status = ready.job, ready.status
+    if job.is_part:
+        return ""
     with_identity = finish.style.with_identity
     text = facts_text(job, status, str(finish.root), with_identity=with_identity)
     folder, name = os.path.split(facts_path_of(job))
@@ -160,9 +132,10 @@ def _write_facts(finish: Round, ready: Ready) -> str:
     return ""
 
 
-def _work(finish: Round, job: Job, ready: Ready | None = None) -> Work:
+def _work(finish: Round, ready: Ready) -> Work:
+    job = ready.job
+
     def message(files: Sequence[str]) -> str:
-        assert ready
         return commit_message(
             job,
             ready.status,
@@ -173,7 +146,7 @@ def _work(finish: Round, job: Job, ready: Ready | None = None) -> Work:
             left_out=ready.left.tasks,
         )
 
-    return Work(job.unit, job.label, job.claims, message, ready.listing if ready else None)
+    return Work(job.unit, job.label, job.claims, message, ready.listing)
 
 
 def _recorded_outputs(job: Job, files: Sequence[str]) -> Sequence[str]:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datalad_hpc.claims import shown
-from datalad_hpc.commit.restoring import restore
+from datalad_hpc.closing import Closing, close
 from datalad_hpc.errors import HpcError
 from datalad_hpc.good_tasks import LeftOut, failed_tasks, is_partly_failed, without_tasks
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, JobStatus, Phase
 from datalad_hpc.located import Listing, Locator
-from datalad_hpc.members import all_names
 from datalad_hpc.polling import Answers, is_forgotten, is_untold, status_of, unknown_text
 from datalad_hpc.results import Result, explain, job_result, visible
 from datalad_hpc.returning import bring_back
@@ -52,29 +51,33 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
       A result for a job that stays open or was closed.
     """
     if job.worktree != finish.workplace.worktree:
-        return _elsewhere(finish, job)
-    answer = _given_up(finish, job, answers) or answers.of(job)
+        return elsewhere(finish, job)
+    answer = given_up(finish, job, answers) or answers.of(job)
     if answer is None or is_forgotten(job, answers):
-        return _without_answer(finish, job, answers)
+        return without_answer(finish, job, answers)
     if answer.phase is Phase.LIVE:
         text = f"Job {job.label} is not over: {explain(answer)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer, live=True)
-    job = _with_more_outputs(finish, job)
+    job = with_more_outputs(finish, job)
     partly = is_partly_failed(job, answer) and not finish.wishes.commit_failed
     if partly and finish.wishes.commit_good:
         good, left = without_tasks(job, failed_tasks(answer))
-        return _decide_ended(finish, good, answer, locator, left)
+        return _closed(finish, decide_ended(finish, good, answer, locator, left))
     if partly and not finish.wishes.close_failed:
         # Outputs in an alternative directory stay there: it is open which of them are wanted.
-        text = f"{_failure(job, answer)}; {_ways_out(job, with_good_tasks=True)}"
+        text = f"{failure(job, answer)}; {ways_out(job, with_good_tasks=True)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer)
-    return _decide_ended(finish, job, answer, locator)
+    return _closed(finish, decide_ended(finish, job, answer, locator))
 
 
-def _decide_ended(
+def _closed(finish: Round, decided: Result | Ready | Closing) -> Result | Ready:
+    return close(finish, [decided])[0] if isinstance(decided, Closing) else decided
+
+
+def decide_ended(
     finish: Round, job: Job, answer: JobStatus, locator: Locator, left: LeftOut | None = None
-) -> Result | Ready:
-    """Decide about a job that is over.
+) -> Result | Ready | Closing:
+    """Decide about a job, or a part of a sweep, that is over.
 
     Parameters
     ----------
@@ -95,18 +98,18 @@ def _decide_ended(
         of_tasks = [claim for claim in listing.empty if claim.task is not None]
         problem = _missing(finish, f"The good tasks of job {job.label}", of_tasks)
     elif failed:
-        problem = _failure(job, answer)
+        problem = failure(job, answer)
     else:
         problem = _missing(finish, f"Job {job.label}", listing.empty)
     if not problem or finish.wishes.commit_failed:
         return Ready(job, answer, listing, locator, left or LeftOut())
     if finish.wishes.close_failed and left is None:
-        return _close(finish, job, answer, problem)
+        return Closing(job, answer, problem)
     status = "impossible" if failed else "error"
-    return job_result(ACTION, finish.root, status, f"{problem}; {_ways_out(job)}", job, answer)
+    return job_result(ACTION, finish.root, status, f"{problem}; {ways_out(job)}", job, answer)
 
 
-def _elsewhere(finish: Round, job: Job) -> Result:
+def elsewhere(finish: Round, job: Job) -> Result:
     """A job of another worktree has its outputs there; if that is gone, so are they."""
     root = finish.workplace.root_of(job.worktree)
     if finish.wishes.close_failed and not root.exists():
@@ -123,9 +126,9 @@ def _elsewhere(finish: Round, job: Job) -> Result:
     return job_result(ACTION, finish.root, "impossible", text, job)
 
 
-def _given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
+def given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
     """The end of a job that its scheduler has forgotten, in part at least, if it was named."""
-    named = not all_names(job).isdisjoint(finish.wishes.job_ids)
+    named = bool(finish.wishes.job_ids)
     wanted = finish.wishes.close_failed or finish.wishes.commit_failed
     if not (named and wanted and is_forgotten(job, answers)):
         return None
@@ -138,16 +141,16 @@ def _given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
     return answers.statuses[job.key]
 
 
-def _without_answer(finish: Round, job: Job, answers: Answers) -> Result:
-    named = not all_names(job).isdisjoint(finish.wishes.job_ids)
+def without_answer(finish: Round, job: Job, answers: Answers) -> Result:
+    named = bool(finish.wishes.job_ids)
     if job.state is not JobState.OPEN and finish.wishes.close_failed and named:
-        return _close(finish, job, None, f"Job {job.label} was given up by name")
+        return close(finish, [Closing(job, None, f"Job {job.label} was given up by name")])[0]
     live = job.state is JobState.OPEN and not is_forgotten(job, answers)
     text = unknown_text(job, answers)
     return job_result(ACTION, finish.root, "impossible", text, job, answers.of(job), live=live)
 
 
-def _with_more_outputs(finish: Round, job: Job) -> Job:
+def with_more_outputs(finish: Round, job: Job) -> Job:
     """The job with the outputs that were named at finish.
 
     Raises
@@ -168,7 +171,7 @@ def _fetch(finish: Round, job: Job) -> None:
         bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
 
 
-def _ways_out(job: Job, *, with_good_tasks: bool = False) -> str:
+def ways_out(job: Job, *, with_good_tasks: bool = False) -> str:
     """The commands that decide about a job which has failed, as they are typed."""
     good = f"commit its good tasks (`datalad finish --commit-good-tasks {job.label}`), "
     return (
@@ -177,7 +180,7 @@ def _ways_out(job: Job, *, with_good_tasks: bool = False) -> str:
     )
 
 
-def _failure(job: Job, answer: JobStatus) -> str:
+def failure(job: Job, answer: JobStatus) -> str:
     return f"Job {job.label} did not succeed: {explain(answer)}"
 
 
@@ -190,14 +193,3 @@ def _missing(finish: Round, who: str, empty: Sequence[Claim]) -> str:
         return text
     lgr.warning("%s", visible(text))
     return ""
-
-
-def _close(finish: Round, job: Job, answer: JobStatus | None, problem: str) -> Result:
-    changed = [] if job.request.alternative else restore(finish.root, job.claims, job.token)
-    tasks = answer.tasks if answer else ()
-    finish.store.closed(job, tasks, problem)
-    left = f"; it had changed these, which were left so: {some_of(changed)}" if changed else ""
-    if job.request.alternative and not (answer and answer.phase is Phase.COMPLETED):
-        left = f"; what it left stays in {job.request.alternative}"
-    text = f"{problem}; closed without a commit{left}"
-    return job_result(ACTION, finish.root, "ok", text, job, answer)

@@ -5,6 +5,7 @@ A folder that holds ``.git`` is the top of a repository, as Git itself sees it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -109,7 +110,7 @@ class Locator:
     root: Path
     _tops: dict[str, bool] = field(default_factory=dict)
     _folders: dict[str, Folder] | None = None
-    """Folders that globs were looked for in, while a listing is made."""
+    """Folders that globs were looked for in, while listings are made."""
 
     def place(self, path: str) -> Place:
         """The repository that a path belongs to: the deepest one above it or at it."""
@@ -136,18 +137,30 @@ class Locator:
     def listing(self, claims: Iterable[Claim]) -> Listing:
         """All files of some claims, and the repositories that they may have been in."""
         listing = Listing()
-        self._folders = {}
-        for claim in claims:
-            for start in self.starts(claim):
-                listing.enter(Place(start.repository, ""), None)
-            is_empty = True
-            for place, status in self.files(claim):
-                listing.enter(place, status)
-                is_empty = is_empty and status is None
-            if is_empty:
-                listing.empty.append(claim)
-        self._folders = None
+        with self.looking_once():
+            for claim in claims:
+                for start in self.starts(claim):
+                    listing.enter(Place(start.repository, ""), None)
+                is_empty = True
+                for place, status in self.files(claim):
+                    listing.enter(place, status)
+                    is_empty = is_empty and status is None
+                if is_empty:
+                    listing.empty.append(claim)
         return listing
+
+    @contextlib.contextmanager
+    def looking_once(self) -> Iterator[None]:
+        """Meanwhile what is in folders that globs are looked for in is taken for what it was.
+
+        So it is for the listings of tasks that have all ended before the first one is made.
+        """
+        before = self._folders
+        self._folders = {} if before is None else before
+        try:
+            yield
+        finally:
+            self._folders = before
 
     def files(self, claim: Claim) -> Iterator[tuple[Place, os.stat_result | None]]:
         """All files of a claim that exist, and the tops of repositories below it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 from datalad_hpc.collection import paused
@@ -101,11 +101,13 @@ def _ask_one(
 
 def status_of(job: Job, told: Mapping[str, JobStatus]) -> JobStatus:
     """The status of a job, of what was told of it by id: of itself, or of its members."""
+    if not job.members:
+        return complete(job, told.get(job.job_id) or JobStatus(job.job_id, ()))
     whole = {
         key.job_id: _with_all(key.tasks, told.get(key.job_id) or JobStatus(key.job_id, ()))
         for key in scheduler_keys(job)
     }
-    return together(job, whole) if job.members else whole[job.job_id]
+    return together(job, whole)
 
 
 def _without_namesakes(jobs: Sequence[Job]) -> list[list[tuple[Job, JobKey]]]:
@@ -125,8 +127,15 @@ def _without_namesakes(jobs: Sequence[Job]) -> list[list[tuple[Job, JobKey]]]:
 
 
 def complete(job: Job, status: JobStatus) -> JobStatus:
-    """The status with all tasks that were asked for: one that was not told of is live."""
-    return _with_all(job.tasks, status)
+    """The status with all tasks that were asked for: one that was not told of is live.
+
+    Tasks of a sweep that are finished or given up are of no interest any more.
+    """
+    wanted = job.open_tasks
+    if job.parts:
+        still = set(wanted or ())
+        status = replace(status, tasks=tuple(task for task in status.tasks if task.index in still))
+    return _with_all(wanted, status)
 
 
 def _with_all(tasks: Sequence[int] | None, status: JobStatus) -> JobStatus:

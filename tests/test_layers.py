@@ -19,13 +19,14 @@ LADDER = (
     {"claims", "members"},
     {"facts", "located", "placeholders"},
     {"record", "sweeps"},
+    {"unfolding"},
     # rooms
     {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "resources", "results", "workplace"},
     {"resource_templates", "site_setup", "sweep_tables"},
     {"choosing", "good_tasks", "programs", "retrieving", "rounds", "submissions"},
-    {"containers"},
+    {"closing", "containers", "selecting"},
     {"requests"},
     {"filling"},
     {"sweep_plans"},
@@ -34,7 +35,7 @@ LADDER = (
     {"program_runs"},
     {"program_submission"},
     {"batch_turns", "deciding", "dry_run", "scheduling"},
-    {"completing"},
+    {"catching_up", "completing", "deciding_sweeps"},
     # stories that stand on another one
     {"finishing", "rescheduling", "sweeping"},
     {"batches"},

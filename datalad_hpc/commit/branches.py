@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from datalad_hpc.commit.checkout import Checkout
+from datalad_hpc.commit.checkout import Checkout, Entries
 from datalad_hpc.commit.gathering import Gathered, Work
 from datalad_hpc.commit.index import parse_raw
-from datalad_hpc.commit.trees import SUBDATASET, reading_tree
+from datalad_hpc.commit.trees import SUBDATASET
 from datalad_hpc.commit.writing import existing
 
 
@@ -58,8 +58,8 @@ def _is_own(checkout: Checkout, work: Work, commit: str) -> bool:
 def withdraw(found: Gathered, works: Sequence[Work]) -> None:
     """Outputs that went to branches leave the work tree as the branch here has it."""
     for checkout in found.checkouts:
-        for work in found.good(works):
-            checkout.withdraw(checkout.entries.get(work.key, {}))
+        entries = (checkout.entries.get(work.key, {}) for work in found.good(works))
+        checkout.withdraw({path: entry for each in entries for path, entry in each.items()})
 
 
 def withdraw_committed(
@@ -70,16 +70,17 @@ def withdraw_committed(
     for checkout in found.checkouts:
         checkout.hash_all([work.key for work in good], jobs, hashed)
         commits = existing(checkout.repository, [work.branch for work in good])
+        held: Entries = {}
         for work in good:
             if work.branch in commits:
-                _withdraw_committed(checkout, work, commits[work.branch])
+                held |= _held(checkout, work, commits[work.branch])
+        checkout.withdraw(held)
 
 
-def _withdraw_committed(checkout: Checkout, work: Work, commit: str) -> None:
-    with reading_tree(checkout.repository, commit) as branch:
-        held = {
-            path: entry
-            for path, entry in checkout.entries.get(work.key, {}).items()
-            if (branch.entry(path) == entry if entry else not branch.has_file(path))
-        }
-    checkout.withdraw(held)
+def _held(checkout: Checkout, work: Work, commit: str) -> Entries:
+    branch = checkout.tree.of(commit)
+    return {
+        path: entry
+        for path, entry in checkout.entries.get(work.key, {}).items()
+        if (branch.entry(path) == entry if entry else not branch.has_file(path))
+    }

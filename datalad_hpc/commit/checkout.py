@@ -52,14 +52,16 @@ class Checkout:
     """Branches of jobs that we made before an interruption, in full, with their commits."""
     stale: Entries = field(default_factory=dict)
     """Entries that the index should have had already, after an interruption."""
+    _finder: ChangeFinder | None = None
 
     def compare(
         self, key: Unit, claims: tuple[Claim, ...], found: list[Found], locator: Locator
     ) -> Changes:
         """Find out what a job did here."""
-        finder = ChangeFinder(self.repository, self.tree, locator)
+        # One for all, since it asks Git.
+        self._finder = self._finder or ChangeFinder(self.repository, self.tree, locator)
         self.claims[key] = claims
-        self.changes[key] = finder.changes(claims, found)
+        self.changes[key] = self._finder.changes(claims, found)
         return self.changes[key]
 
     def hash_all(

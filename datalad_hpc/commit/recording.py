@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -17,7 +17,7 @@ from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.stream import NewCommit
 from datalad_hpc.commit.trees import SUBDATASET, Entry
 from datalad_hpc.commit.writing import (
-    contains,
+    contained,
     forget_scratch,
     identities,
     move_refs,
@@ -102,9 +102,9 @@ class Recorder:
                 withdraw(found, works)
             return [self._outcome(work, found) for work in works]
 
-    def holds(self, ref: str, commit: str) -> bool:
-        """Whether a commit that was planned earlier is in its branch."""
-        return contains(Repository.find(self.root), ref, commit)
+    def held(self, planned: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which of some commits that were planned earlier are in their branch."""
+        return contained(Repository.find(self.root), planned) if planned else set()
 
     def catch_up(self, works: Sequence[Work]) -> None:
         """Do what follows the move of the branch, for commits made before an interruption."""

@@ -42,9 +42,14 @@ class TreeReader:
     def __init__(self, git: process.Conversation, repository: Repository, commit: str) -> None:
         """Take a running ``git cat-file --batch`` and a commit; no commit is an empty tree."""
         self._git = git
+        self._repository = repository
         self._id_size = len(repository.empty_tree) // 2
         self._trees: dict[str, dict[str, Entry]] = {}
         self._root = self._tree_of_commit(commit) if commit else {}
+
+    def of(self, commit: str) -> TreeReader:
+        """The tree of another commit, read by the same process."""
+        return TreeReader(self._git, self._repository, commit)
 
     def entry(self, path: str) -> Entry | None:
         """The entry of a path, ``None`` where there is none."""

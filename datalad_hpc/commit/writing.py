@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.signing import SIGNS, write_signed
@@ -114,8 +115,45 @@ def current_commit(repository: Repository, ref: str) -> str:
     return repository.asks("rev-parse", "-q", "--verify", f"{ref}^{{commit}}").text.strip()
 
 
-def contains(repository: Repository, ref: str, commit: str) -> bool:
-    """Whether a ref's history has a commit."""
-    if not current_commit(repository, ref):
-        return False
-    return repository.asks("merge-base", "--is-ancestor", commit, ref).code == 0
+def contained(repository: Repository, planned: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of some commits are in the history of their ref, in few questions for all.
+
+    Parameters
+    ----------
+    planned:
+      Refs, each with a commit that may have got there; both may be gone.
+    """
+    names = dict.fromkeys(name for each in planned for name in each)
+    ids = _commits(repository, list(names))
+    of_tip: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for ref, commit in planned:
+        if ids[ref] and ids[commit]:
+            of_tip[ids[ref]].add((ref, commit))
+    return {
+        (ref, commit)
+        for tip, pairs in of_tip.items()
+        for ref, commit in pairs - _outside(repository, tip, pairs)
+    }
+
+
+def _commits(repository: Repository, names: Sequence[str]) -> dict[str, str]:
+    """Commits by name; empty where there is none."""
+    asked = "".join(f"{name}^{{commit}}\n" for name in names)
+    lines = repository.git("cat-file", "--batch-check", stdin=os.fsencode(asked)).text.splitlines()
+    told = (line.split(" ") for line in lines)
+    return {
+        name: words[0] if words[1:2] == ["commit"] else ""
+        for name, words in zip(names, told, strict=True)
+    }
+
+
+def _outside(
+    repository: Repository, tip: str, pairs: Collection[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those of which the commit is not in the history of a tip."""
+    if all(commit == tip for _, commit in pairs):
+        return set()
+    asked = "".join(f"{line}\n" for line in (f"^{tip}", *(commit for _, commit in pairs)))
+    listed = repository.git("rev-list", "--stdin", stdin=asked.encode()).text.split()
+    outside = set(listed)
+    return {(ref, commit) for ref, commit in pairs if commit in outside}

@@ -91,7 +91,9 @@ class Rounds:
         """Complete what was committed before an interruption, and record the rest."""
         recorder = Recorder(self.root, self.layout)
         planned = json.loads(self._file.read_text()) if self._file.exists() else {}
-        held = [job for job in self.works if recorder.holds(*planned.get(str(job.key), ("", "")))]
+        plans = {key: (ref, commit) for key, (ref, commit) in planned.items()}
+        made = recorder.held(plans.values())
+        held = [job for job in self.works if plans.get(str(job.key)) in made]
         for job in held:
             recorder.catch_up([job])
         rest = [job for job in self.works if job not in held]
@@ -231,7 +233,7 @@ def test_new_file_beside_branch_outputs_is_not_removed_afterwards(root: Path) ->
     assert not (root / "out").exists()
     write(root, {"out/a": "1", "out/b": "changed since", "out/c": "new since"})
     recorder = Recorder(root, Layout.BRANCHES)
-    assert recorder.holds("refs/heads/job-101", recorded[0].commit)
+    assert recorder.held([("refs/heads/job-101", recorded[0].commit)])
     recorder.catch_up([work(1, "out/")])
     assert status(root) == "?? out/b\0?? out/c\0"
     assert leftovers(root) == []
@@ -245,18 +247,26 @@ def test_catching_up_leaves_what_the_user_staged(root: Path) -> None:
     git(root, "add", "mine")
     assert "D  out/a" in status(root)
     recorder = Recorder(root)
-    assert recorder.holds("refs/heads/main", outcome.commit)
+    assert recorder.held([("refs/heads/main", outcome.commit)])
     recorder.catch_up([work(1, "out/")])
     assert status(root) == "A  mine\0"
 
 
 def test_what_is_held(root: Path) -> None:
-    write(root, {"out": "1"})
+    write(root, {"out": "1", "other": "2"})
     recorder = Recorder(root)
-    outcome = one(record(root, work(1, "out")))
-    assert recorder.holds("refs/heads/main", outcome.commit)
-    assert recorder.holds("HEAD", outcome.commit)
-    assert not recorder.holds("refs/heads/none", outcome.commit)
-    assert not recorder.holds("refs/heads/main", "0" * 40)
+    first, outcome = (commit.commit for commit in record(root, work(1, "out"), work(2, "other")))
+    asked = [
+        *(("refs/heads/main", commit) for commit in (first, outcome, "0" * 40)),
+        *(("HEAD", commit) for commit in (first, outcome)),
+        ("refs/heads/none", outcome),
+    ]
+    assert recorder.held(asked) == {
+        *(("refs/heads/main", commit) for commit in (first, outcome)),
+        *(("HEAD", commit) for commit in (first, outcome)),
+    }
     git(root, "reset", "-q", "--hard", "HEAD~")
-    assert not recorder.holds("refs/heads/main", outcome.commit)
+    assert recorder.held(asked) == {("refs/heads/main", first), ("HEAD", first)}
+    git(root, "branch", "other", outcome)
+    assert recorder.held([("refs/heads/other", first)]) == {("refs/heads/other", first)}
+    assert recorder.held([]) == set()
