@@ -84,6 +84,13 @@ register_config(
     default="",
 )
 register_config(
+    "datalad.hpc.record-environment",
+    "Record the environment",
+    description="""Whether records tell of the host's platform, the modules that were loaded,
+    the container's digest, and the versions of the programs that have to do with a job""",
+    default="yes",
+)
+register_config(
     "datalad.hpc.local.spool",
     "Spool of the local scheduler",
     description="""Folder where the local scheduler keeps its queue. By default a folder of the

@@ -137,7 +137,7 @@ def _work(finish: Round, ready: Ready) -> Work:
 
     def message(files: Sequence[str]) -> str:
         return commit_message(
-            job,
+            finish.versions.told_with(job),
             ready.status,
             finish.style,
             outputs=_recorded_outputs(job, files),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datalad_hpc.commit.recording import Layout
 from datalad_hpc.commit.repository import Repository
+from datalad_hpc.environment import Versions
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.record import Style
 from datalad_hpc.schedulers.base import Scheduler
@@ -17,7 +18,6 @@ from datalad_hpc.workplace import Workplace
 
 ACTION = "finish"
 
-TRUE = ("yes", "true", "on", "1")
 HPC_MARKER, CORE_MARKER = MARKERS = ("hpc", "core")
 """Whose marker the records of plain commands have: ours, or that of DataLad core's ``run``."""
 
@@ -84,10 +84,14 @@ class Round:
                 f"the setting datalad.hpc.record-marker is {marker!r}; it can be "
                 f"{' or '.join(MARKERS)} (`git config datalad.hpc.record-marker {HPC_MARKER}`)"
             )
-        identity = self.workplace.setting("datalad.hpc.record-identity").lower()
         return Style(
             dataset_id=self.workplace.dataset_id,
             root=str(self.root),
             for_rerun=marker == CORE_MARKER,
-            with_identity=identity in TRUE,
+            with_identity=self.workplace.is_on("datalad.hpc.record-identity"),
         )
+
+    @cached_property
+    def versions(self) -> Versions:
+        """Versions of programs for the records."""
+        return Versions(self.workplace, self.scheduler_named)

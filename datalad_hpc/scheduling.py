@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from datalad_hpc.commit.head import ADJUSTED, checked_out
 from datalad_hpc.containers import container_facts
+from datalad_hpc.environment import of_host
 from datalad_hpc.errors import (
     BadRequest,
     ContentMissing,
@@ -200,7 +201,7 @@ def new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         commit="",
         ref="",
         claims=(*plan.outputs, *log_claims(workplace, plan, plan.token)),
-        environment=container_facts(workplace, plan.request),
+        environment={**of_host(workplace), **container_facts(workplace, plan.request)},
     )
 
 

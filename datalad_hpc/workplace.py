@@ -25,12 +25,15 @@ _SAVE_LOCK = Path("datalad", "run-save.lck")
 LOCK_PATIENCE = (5, 60, 240)
 """Seconds of several waits for the lock; the user is told after each."""
 
+TRUE = ("yes", "true", "on", "1")
+
 _DEFAULTS = {
     "datalad.hpc.scheduler": "auto",
     "datalad.hpc.store-timeout": "60",
     "datalad.hpc.scheduler-timeout": "60",
     "datalad.hpc.missing-outputs": "error",
     "datalad.hpc.record-identity": "no",
+    "datalad.hpc.record-environment": "yes",
     "datalad.hpc.record-marker": "hpc",
 }
 
@@ -150,6 +153,10 @@ class Workplace:
             return ()
         found = self.config.get(name, get_all=True)
         return tuple(str(value or "") for value in (found if isinstance(found, tuple) else [found]))
+
+    def is_on(self, name: str) -> bool:
+        """Whether a configuration item is switched on."""
+        return self.setting(name).lower() in TRUE
 
     @property
     def store_url(self) -> str:

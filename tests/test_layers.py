@@ -24,7 +24,7 @@ LADDER = (
     {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "resources", "results", "workplace"},
-    {"resource_templates", "site_setup", "sweep_tables"},
+    {"environment", "resource_templates", "site_setup", "sweep_tables"},
     {"choosing", "good_tasks", "programs", "retrieving", "rounds", "submissions"},
     {"closing", "containers", "selecting"},
     {"requests"},

@@ -107,6 +107,16 @@ class Scheduler(ABC):
         """
         return None
 
+    def version(self) -> str:
+        """Its version, empty where it has none of its own.
+
+        Raises
+        ------
+        SchedulerUnreachable
+          It does not tell.
+        """
+        return ""
+
     @abstractmethod
     def status(
         self, jobs: Sequence[JobKey], *, facts: bool = False

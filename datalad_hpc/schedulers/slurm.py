@@ -102,6 +102,10 @@ class Slurm(Scheduler):
         """Ask the controller for its configuration; see :meth:`.Scheduler.largest_array`."""
         return largest_array_in(self.ask(["scontrol", "show", "config"]))
 
+    def version(self) -> str:
+        """Ask sinfo, which need not ask the controller; Debian's calls itself slurm-wlm."""
+        return next(reversed(self.ask(["sinfo", "--version"]).split()), "")
+
     def status(
         self, jobs: Sequence[JobKey], *, facts: bool = False
     ) -> Mapping[str, JobStatus | None]:
