@@ -16,7 +16,7 @@ from datalad_hpc.filling import fixed_values, made_into_script, values_of_paths
 from datalad_hpc.job import Claim, Request
 from datalad_hpc.limiting import limited, refuse_other_tasks
 from datalad_hpc.placeholders import expand_paths, fill_command, fill_shell_text, is_submission
-from datalad_hpc.programs import program_command
+from datalad_hpc.programs import program_command, refuse_unsuited
 from datalad_hpc.resources import as_arguments
 from datalad_hpc.schedulers.logs import log_files
 from datalad_hpc.schedulers.sbatch import (
@@ -70,6 +70,7 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
     here = workplace.root / request.folder
     if not here.is_dir():
         raise BadRequest(f"the folder {here}, where the job is to start, does not exist")
+    refuse_unsuited(request)
     base = request.alternative or str(workplace.root)
     folder = os.path.join(base, request.folder).rstrip("/")
     if request.sweep:
@@ -103,7 +104,7 @@ def _batch_of(
     }
     if request.submits:
         argv = fill_command(request.command, values)
-        return request, program_command(request, argv, folder)
+        return request, program_command(argv, folder)
     if is_submission(request.command):
         return _submitted(workplace, request, values, folder)
     command = fill_shell_text(request.command, values)

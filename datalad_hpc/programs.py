@@ -21,7 +21,20 @@ UNSUITED = {
 """What can be asked of a job, but not of a program that submits others, and why."""
 
 
-def program_command(request: Request, argv: Sequence[str], folder: str) -> BatchCommand:
+def refuse_unsuited(request: Request) -> None:
+    """Refuse what a submission program cannot give.
+
+    Raises
+    ------
+    BadRequest
+      More is asked for than can be had of a program.
+    """
+    for name, what in UNSUITED.items():
+        if request.submits and getattr(request, name):
+            raise BadRequest(f"--submits does not go with {what}; leave one of them out")
+
+
+def program_command(argv: Sequence[str], folder: str) -> BatchCommand:
     """What stands for the submission in the plan; a program has no logs, script or tasks itself.
 
     Parameters
@@ -33,14 +46,9 @@ def program_command(request: Request, argv: Sequence[str], folder: str) -> Batch
 
     Raises
     ------
-    BadRequest
-      More is asked for than can be had of a program.
     ContentMissing
       The program is in the dataset, and its content is not here.
     """
-    for name, what in UNSUITED.items():
-        if getattr(request, name):
-            raise BadRequest(f"--submits does not go with {what}; leave one of them out")
     path = os.path.normpath(os.path.join(folder, argv[0]))
     if "/" in argv[0] and os.path.islink(path) and not os.path.exists(path):
         raise ContentMissing(

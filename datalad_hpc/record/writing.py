@@ -9,6 +9,7 @@ from typing import Any
 
 from datalad_hpc.claims import shown
 from datalad_hpc.job import ClaimRole, Job, JobStatus, Phase, TaskStatus
+from datalad_hpc.members import states_of
 from datalad_hpc.record.layout import (
     CORE_MARKER,
     END,
@@ -79,6 +80,8 @@ def commit_message(
         record["hpc"] |= of_part(job, status, style)
     if job.tasks is not None:
         record["hpc"] |= _of_tasks(job, status, left_out)
+    if job.members:
+        record["hpc"]["jobs"] = states_of(status)
     record["hpc"] |= of_request(job, style, waited_for)
     texts = [text.strip("\n") for text in (finish_message, job.request.message)]
     texts = list(filter(None, texts))
