@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from datalad_hpc.errors import (
     SchedulerUnreachable,
@@ -92,8 +91,7 @@ def submit_by_program(
     text = "; ".join([_text(plan, job, code), *said])
     # After a signal another result says how the command ended.
     status = "error" if code and not stop() else "ok"
-    fields: dict[str, Any] = {"slurm_job_status": "SUBMITTED", "exit_code": code}
-    return job_result(action, workplace.root, status, text, job, **fields)
+    return job_result(action, workplace.root, status, text, job, slurm_job_status="SUBMITTED")
 
 
 def _made(notes: Notes, scheduler: Scheduler, job: Job, plan: Plan) -> Made:
