@@ -33,6 +33,10 @@ class OutputsClaimed(BadRequest):
     """An output is reserved by an open job."""
 
 
+class InputsClaimed(BadRequest):
+    """An input is to be made by an open job that was not known of when the job was planned."""
+
+
 class SubmissionRefused(BadRequest):
     """The scheduler said no; its own words are in the text."""
 

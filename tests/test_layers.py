@@ -17,7 +17,7 @@ LADDER = (
     {"errors", "globs", "interruption", "job", "job_script"},
     {"beneath", "collection", "nearness", "process", "templates", "wording"},
     {"claims", "members"},
-    {"facts", "located", "placeholders"},
+    {"facts", "located", "placeholders", "reads"},
     {"record", "sweeps"},
     {"unfolding"},
     # rooms
@@ -65,6 +65,7 @@ NO_EFFECTS = {
         "job",
         "job_script",
         "members",
+        "reads",
         "record",
         "resources",
         "templates",

@@ -29,7 +29,7 @@ NOBODY = Unit(0)
 
 _NEAR = text(
     """
-    SELECT claims.path, claims.kind, jobs.job_id, jobs.token
+    SELECT claims.path, claims.kind, claims.role, jobs.key AS job, jobs.job_id, jobs.token
     FROM wanted CROSS JOIN claims CROSS JOIN jobs
     WHERE claims.stem BETWEEN wanted.first AND wanted.last
     AND jobs.key = claims.job
@@ -56,8 +56,8 @@ def refuse_claimed(
       With all that are held, and by whom.
     """
     held = ClaimedPaths(
-        (rows.claim_of(path, kind), rows.label_of(job_id, token))
-        for path, kind, job_id, token in _claims_near(connection, scope, wanted, but)
+        (rows.claim_of(near.path, near.kind), rows.label_of(near.job_id, near.token))
+        for near in claims_near(connection, scope, wanted, but)
     )
     conflicts = [(claim, held.holder(claim)) for claim in wanted]
     texts = [f"{shown(claim)} (job {holder})" for claim, holder in conflicts if holder]
@@ -70,9 +70,10 @@ def refuse_claimed(
         )
 
 
-def _claims_near(
-    connection: Connection, scope: str, wanted: Iterable[Claim], but: Unit
+def claims_near(
+    connection: Connection, scope: str, wanted: Iterable[Claim], but: Unit = NOBODY
 ) -> Sequence[Any]:
+    """Claims of open jobs that may meet wanted paths, with who holds them."""
     spans = spans_near(map(stem_of, wanted))
     if spans == []:
         return []
@@ -92,7 +93,10 @@ def _all_claims(scope: str, but: Unit) -> Executable:
         own = and_(own, claims.c.task.is_not_distinct_from(but.task))
     # Those of a sweep's tasks that are over have no stem, though the job is open.
     return (
-        select(claims.c.path, claims.c.kind, jobs.c.job_id, jobs.c.token)
+        select(
+            *(claims.c.path, claims.c.kind, claims.c.role),
+            *(jobs.c.key.label("job"), jobs.c.job_id, jobs.c.token),
+        )
         .join(jobs, jobs.c.key == claims.c.job)
         .where(is_open(scope), claims.c.stem.is_not(None), not_(own))
     )

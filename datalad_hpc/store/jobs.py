@@ -21,15 +21,7 @@ from sqlalchemy import (
 )
 
 from datalad_hpc.collection import paused
-from datalad_hpc.job import (
-    Claim,
-    ClaimRole,
-    Job,
-    JobState,
-    Submission,
-    TaskStatus,
-    Unit,
-)
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Submission, TaskStatus, Unit
 from datalad_hpc.store import asked, ending, rows
 from datalad_hpc.store.engine import (
     connected,
@@ -40,6 +32,7 @@ from datalad_hpc.store.engine import (
     writing,
 )
 from datalad_hpc.store.held import OPEN, is_open, refuse_claimed
+from datalad_hpc.store.makers import in_chunks, makers, refuse_other_makers
 from datalad_hpc.store.parts import for_each, insert_parts, read_parts
 from datalad_hpc.store.tables import claims, jobs, tasks
 
@@ -79,7 +72,7 @@ class Store:
 
     # Scheduling
 
-    def reserve(self, job: Job, *, check: bool = True) -> Job:
+    def reserve(self, job: Job, *, check: bool = True, read: Sequence[Claim] = ()) -> Job:
         """Claim a new job's paths and remember it, in one transaction.
 
         Returns
@@ -91,16 +84,22 @@ class Store:
         ------
         OutputsClaimed
           An open job holds one of the paths; nothing was changed.
+        InputsClaimed
+          An open job that it does not depend on makes what is ``read``; likewise.
         """
-        (kept,) = self.reserve_all([job], check=check)
+        (kept,) = self.reserve_all([job], check=check, read=read)
         return kept
 
-    def reserve_all(self, new: Sequence[Job], *, check: bool = True) -> list[Job]:
+    def reserve_all(
+        self, new: Sequence[Job], *, check: bool = True, read: Sequence[Claim] = ()
+    ) -> list[Job]:
         """The same for several jobs, of which all are kept or none.
 
         They may not claim each other's paths either.
         """
         with self._writing() as connection:
+            for job in new:
+                refuse_other_makers(connection, self._scope, job, read)
             return [self._reserve(connection, job, check) for job in new]
 
     def _reserve(self, connection: Connection, job: Job, check: bool) -> Job:
@@ -176,6 +175,16 @@ class Store:
         query = select(jobs.c.state).where(jobs.c.key == job.key)
         with self._reading() as connection:
             return JobState(connection.execute(query).scalar_one())
+
+    def makers(self, read: Sequence[Claim], worktree: str) -> list[Job]:
+        """The open jobs that make what is read in a worktree, oldest first."""
+        with self._reading() as connection:
+            found = makers(connection, self._scope, worktree, read)
+        return self.jobs_of(found)
+
+    def jobs_of(self, keys: Iterable[int]) -> list[Job]:
+        """The jobs of these rows, oldest first."""
+        return [job for some in in_chunks(keys) for job in self._jobs(some)]
 
     def jobs_named(self, names: Sequence[str]) -> list[Job]:
         """All jobs ever kept under these ids or stand-in labels, oldest first."""

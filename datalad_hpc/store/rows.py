@@ -153,6 +153,11 @@ def resources_of(details: str) -> Mapping[str, str]:
     return resources
 
 
+def worktree_of(details: str) -> str:
+    """What :attr:`Job.worktree` is for this column of the job's row."""
+    return str(_parse(details)[0].get("worktree", ""))
+
+
 def claim_row(job: int, claim: Claim) -> dict[str, Any]:
     """The row of a claim."""
     return {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from datalad_hpc.claims import claim_for, collide
-from datalad_hpc.errors import OutputsClaimed
+from datalad_hpc.errors import InputsClaimed, OutputsClaimed
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Submission, Unit
 from datalad_hpc.store import Store, open_store
 from tests.store.helpers import file_of, put_in
@@ -168,3 +168,48 @@ def test_finishing_many_takes_no_more_statements_than_one(store: Store, new_job:
     assert store.open_jobs() == []
     store.plan_commits({}, {})
     store.finished([])
+
+
+def test_a_job_has_to_know_of_the_open_jobs_that_make_what_it_reads(
+    store: Store, new_job: NewJob
+) -> None:
+    first, second = store.reserve(new_job("out/")), store.reserve(new_job("tab/*.tsv"))
+    store.closed(store.reserve(new_job("out2/")), (), "")
+    elsewhere = store.reserve(new_job("there/", worktree="worktrees/other"))
+    for paths, makers in [
+        (["out/x"], [first]),
+        (["."], [first, second]),
+        (["tab/1.tsv", "out/x/y"], [first, second]),
+        (["tab/1.txt", "out2/x", "there/x"], []),
+    ]:
+        read = tuple(map(claim_for, paths))
+        assert store.makers(read, "") == makers
+        if makers:
+            with pytest.raises(InputsClaimed):
+                store.reserve(new_job("mine", depends_on=(elsewhere.key,)), read=read)
+        known = tuple(maker.key for maker in makers)
+        job = store.reserve(new_job("mine", depends_on=known), read=read)
+        assert store.jobs_of([job.key]) == [job]
+        store.finished([job.unit])
+    read = (claim_for("there/x"), claim_for("out/x"))
+    assert store.makers(read, "worktrees/other") == [elsewhere]
+    assert store.makers((), "") == []
+
+
+def test_a_job_that_writes_what_it_reads_does_not_wait_for_itself(
+    store: Store, new_job: NewJob
+) -> None:
+    job = store.reserve(new_job("out/"), read=[claim_for("out/x")])
+    assert job.depends_on == ()
+
+
+def test_what_nobody_makes_costs_one_query(store: Store, new_job: NewJob) -> None:
+    put_in(store, [new_job(f"out/{number}/") for number in range(1000)])
+    with counted(store) as without:
+        store.reserve(new_job("mine/1"))
+    read = [claim_for("raw/sub-01.nii"), claim_for("code/")]
+    with counted(store) as reading:
+        store.reserve(new_job("mine/2"), read=read)
+    # The paths go into a table that is there for the query.
+    assert reading["statements"] == without["statements"] + 4
+    assert reading["instructions"] <= without["instructions"] + 1000
