@@ -19,10 +19,11 @@ from datalad_hpc.job import Job, JobState, Request
 from datalad_hpc.progress import showing
 from datalad_hpc.results import Result, error_result, file_system_says, job_result, result
 from datalad_hpc.schedulers.base import Scheduler
-from datalad_hpc.scheduling import ACTION, SchedulerNamed, settle
+from datalad_hpc.scheduling import ACTION, settle
 from datalad_hpc.store import Store
 from datalad_hpc.store.batches import is_whole, jobs_of_batch, line_mark
 from datalad_hpc.sweeping import schedule_any
+from datalad_hpc.waiting_plans import SchedulerNamed
 from datalad_hpc.wording import ranges, some_of
 from datalad_hpc.workplace import Workplace
 

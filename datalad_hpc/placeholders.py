@@ -11,13 +11,14 @@ import glob
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import has_magic
+from datalad_hpc.later_globs import LaterGlob, NotHere, quote_glob
 from datalad_hpc.templates import TASK
 
 # Only these four separate words, as in a shell: a no-break space does not.
@@ -130,7 +131,7 @@ def fill_command(line: str, values: Mapping[str, Any]) -> list[str]:
             option = found[0] if found else ""
             arguments.append(option + fill_shell_text(plain[len(option) :], values))
         elif plain != word:
-            arguments.append(fill(plain, values))
+            arguments.append(fill(plain, _mapped(values, str)))
         else:
             arguments += shlex.split(fill(word, _mapped(values, shlex.quote)))
     return arguments
@@ -163,7 +164,7 @@ def _fill_pieces(text: str, values: Mapping[str, Any], fill_piece: Callable[...,
             quoted = _mapped(values, _within_double_quotes)
             pieces.append(f'"{fill_piece(found["double"], quoted)}"')
         else:
-            pieces.append(fill_piece(found["bare"], _mapped(values, shlex.quote)))
+            pieces.append(fill_piece(found["bare"], _mapped(values, shlex.quote, quote_glob)))
     return "".join(pieces)
 
 
@@ -183,9 +184,16 @@ def _within_double_quotes(name: str) -> str:
     return _LIVE_IN_QUOTES.sub(r"\\\1", name)
 
 
-def _mapped(values: Mapping[str, Any], quote: Callable[[str], str]) -> dict[str, Any]:
+def _mapped(
+    values: Mapping[str, Any],
+    quote: Callable[[str], str],
+    quote_later: Callable[[str], Any] = NotHere,
+) -> dict[str, Any]:
+    def quoted(item: Any) -> Any:
+        return quote_later(item) if isinstance(item, LaterGlob) else quote(str(item))
+
     return {
-        name: [quote(item) for item in value] if isinstance(value, list) else quote(str(value))
+        name: [quoted(item) for item in value] if isinstance(value, list) else quote(str(value))
         for name, value in values.items()
     }
 
@@ -262,14 +270,17 @@ def fill_paths(paths: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ..
     return tuple(fill(path, values) for path in paths)
 
 
-def expand_paths(paths: Sequence[str], folder: Path) -> list[str]:
+def expand_paths(paths: Sequence[str], folder: Path, later: Collection[str] = ()) -> list[str]:
     """Paths with their globs replaced by what they match, relative to ``folder``.
 
-    A name that exists as it stands is no glob, whatever characters it has.
+    A name that exists as it stands is no glob, whatever characters it has. Those that are to be
+    expanded ``later`` stay globs.
     """
     expanded: list[str] = []
     for path in paths:
-        if has_magic(path) and not os.path.lexists(folder / path):
+        if path in later:
+            expanded.append(LaterGlob(path))
+        elif has_magic(path) and not os.path.lexists(folder / path):
             expanded += sorted(glob.glob(path, root_dir=folder, recursive=True))
         else:
             expanded.append(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datalad_hpc.claims import ClaimedPaths, shown
+from datalad_hpc.dependencies import NOTHING, Waits
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.filling import fixed_values, made_into_script, values_of_paths
 from datalad_hpc.job import Claim, Request
@@ -52,6 +53,8 @@ class Plan:
     """Existing inputs, globs expanded, as seen from the request's folder."""
     base: str
     """What is the dataset's root to the job: the root, or the alternative directory."""
+    waits: Waits = NOTHING
+    """What it waits for."""
 
     @property
     def tasks(self) -> tuple[int, ...] | None:
@@ -59,8 +62,13 @@ class Plan:
         return tasks_of(self.batch)
 
 
-def make_plan(workplace: Workplace, request: Request) -> Plan:
+def make_plan(workplace: Workplace, request: Request, waits: Waits = NOTHING) -> Plan:
     """Work a request out, and check all that can be checked beforehand.
+
+    Parameters
+    ----------
+    waits:
+      What is known of the jobs that make its inputs.
 
     Raises
     ------
@@ -74,9 +82,9 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
     base = request.alternative or str(workplace.root)
     folder = os.path.join(base, request.folder).rstrip("/")
     if request.sweep:
-        batch, outputs, inputs = plan_sweep(workplace, request, folder)
+        batch, outputs, inputs = plan_sweep(workplace, request, folder, waits.globs)
     else:
-        inputs = tuple(expand_paths(request.inputs, here))
+        inputs = tuple(expand_paths(request.inputs, here, waits.globs))
         if request.expand in ("inputs", "both"):
             request = replace(request, inputs=inputs)
         request, batch = _batch_of(workplace, request, folder, inputs)
@@ -90,7 +98,7 @@ def make_plan(workplace: Workplace, request: Request) -> Plan:
             "Slurm would accept the job and fail it without a log"
         )
     _refuse_folders_of_ids(batch, folder)
-    return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base)
+    return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base, waits)
 
 
 def _batch_of(

@@ -155,7 +155,7 @@ def is_forgotten(job: Job, answers: Answers) -> bool:
     Right after a submission that means nothing; and what is live is known to
     its scheduler whatever became of the accounting.
     """
-    if job.state is not JobState.OPEN or not _was_answered(job, answers):
+    if job.state is not JobState.OPEN or not was_answered(job, answers):
         return False
     answer = answers.of(job)
     live = [task for task in answer.tasks if task.phase is Phase.LIVE] if answer else []
@@ -170,7 +170,8 @@ def is_untold(task: TaskStatus) -> bool:
     return task.state == NOT_TOLD
 
 
-def _was_answered(job: Job, answers: Answers) -> bool:
+def was_answered(job: Job, answers: Answers) -> bool:
+    """Whether its scheduler could be asked about a job, whether or not it knows it."""
     return job.scheduler not in answers.unreachable and job.key not in answers.silent
 
 
@@ -181,7 +182,7 @@ def unknown_text(job: Job, answers: Answers) -> str:
             f"Job {job.label} is being submitted, or it cannot be told yet whether "
             f"{job.scheduler} has it; its outputs stay reserved, try again later"
         )
-    if not _was_answered(job, answers):
+    if not was_answered(job, answers):
         return (
             f"Job {job.label} was left as it is, since {job.scheduler} gave no answer about it; "
             "try again later"

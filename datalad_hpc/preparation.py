@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datalad_hpc import staging
+from datalad_hpc.claims import CoveredFiles
 from datalad_hpc.commit import preparing
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import top_of
@@ -32,8 +33,8 @@ def prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
     request = plan.request
     if request.assume_ready not in ("inputs", "both"):
         wanted = replace(request, inputs=plan.inputs) if request.sweep else request
-        get_inputs(workplace, wanted)
-    get_extra_inputs(workplace, request)
+        get_inputs(workplace, wanted, plan.waits.to_come)
+    get_extra_inputs(workplace, request, plan.waits.to_come)
     if request.alternative:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):
@@ -62,8 +63,9 @@ def _prepare_alternative(workplace: Workplace, plan: Plan, job: Job, alternative
     chdir = Path(os.path.normpath(work_folder(plan.batch, plan.folder)))
     if chdir.is_relative_to(alternative):
         staging.make_folder(alternative, str(chdir.relative_to(alternative)))
-    staging.stage_inputs(workplace.root, alternative, inputs)
-    staging.stage_inputs(workplace.root, alternative, extra_inputs, with_links=True)
+    made = CoveredFiles(plan.waits.made_there)
+    staging.stage_inputs(workplace.root, alternative, inputs, made)
+    staging.stage_inputs(workplace.root, alternative, extra_inputs, made, with_links=True)
 
 
 def _make_log_folders(root: Path, job: Job) -> None:

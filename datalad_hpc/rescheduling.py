@@ -22,9 +22,10 @@ from datalad_hpc.record import Record
 from datalad_hpc.resources import OF_ANYBODY, sound
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
-from datalad_hpc.scheduling import SchedulerNamed, schedule
+from datalad_hpc.scheduling import schedule
 from datalad_hpc.staging import check_alternative
 from datalad_hpc.store import Store
+from datalad_hpc.waiting_plans import SchedulerNamed
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.rescheduling")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from datalad_hpc.commit import preparing
@@ -17,8 +17,13 @@ from datalad_hpc.wording import some_of
 from datalad_hpc.workplace import Workplace
 
 
-def get_inputs(workplace: Workplace, request: Request) -> None:
+def get_inputs(workplace: Workplace, request: Request, to_come: Collection[str] = ()) -> None:
     """Retrieve the content of inputs.
+
+    Parameters
+    ----------
+    to_come:
+      Inputs that another job makes, and of which there is nothing yet.
 
     Raises
     ------
@@ -26,12 +31,18 @@ def get_inputs(workplace: Workplace, request: Request) -> None:
       An input cannot be had.
     """
     here = workplace.root / request.folder
-    if wanted := [path for path in request.inputs if not _is_here(here / path)]:
+    wanted = [path for path in request.inputs if not _is_here(here / path)]
+    if wanted := [path for path in wanted if path not in to_come]:
         retrieve(workplace, request, wanted)
 
 
-def get_extra_inputs(workplace: Workplace, request: Request) -> None:
+def get_extra_inputs(workplace: Workplace, request: Request, to_come: Collection[str] = ()) -> None:
     """Retrieve what is no input of the command itself, such as the image of its container.
+
+    Parameters
+    ----------
+    to_come:
+      As in :func:`get_inputs`.
 
     Raises
     ------
@@ -40,6 +51,7 @@ def get_extra_inputs(workplace: Workplace, request: Request) -> None:
     """
     here = workplace.root / request.folder
     wanted = [path for path in request.extra_inputs if not _is_whole(here / path)]
+    wanted = [path for path in wanted if path not in to_come]
     if not wanted:
         return
     try:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from datalad_hpc.commit.head import ADJUSTED, checked_out
 from datalad_hpc.containers import container_facts
 from datalad_hpc.environment import of_host
 from datalad_hpc.errors import (
     BadRequest,
-    ContentMissing,
     HpcError,
+    InputsClaimed,
     StoreUnusable,
     SubmissionUncertain,
     SubmissionUntracked,
@@ -22,12 +22,12 @@ from datalad_hpc.interruption import uncut
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request, Submission
 from datalad_hpc.placeholders import is_submission
 from datalad_hpc.planned_logs import log_claims, logs_outside
-from datalad_hpc.planning import Plan, make_plan
+from datalad_hpc.planning import Plan
 from datalad_hpc.preparation import prepare
 from datalad_hpc.program_submission import adopt_program, submit_by_program
 from datalad_hpc.results import Result, job_result
-from datalad_hpc.retrieving import retrieve
 from datalad_hpc.schedulers.base import Handover, Scheduler
+from datalad_hpc.schedulers.dependency import dependency_options
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
     comment_with_token,
@@ -36,14 +36,15 @@ from datalad_hpc.schedulers.sbatch import (
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import release, script_path, settle_submissions, submission_lock
+from datalad_hpc.waiting_plans import SchedulerNamed, looked_at_again, planned
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.scheduling")
 
 ACTION = "schedule"
 
-SchedulerNamed = Callable[[str], Scheduler]
-"""Gives a scheduler by its name."""
+ATTEMPTS = 10
+"""How often a job is planned while others that make its inputs come and go."""
 
 
 def schedule(
@@ -84,12 +85,30 @@ def schedule(
     HpcError
       There is no new job; where it may still be, the error says so.
     """
-    plan = _planned(workplace, request)
+    attempt = partial(
+        _schedule, workplace, store, scheduler, scheduler_named, request, action, batch
+    )
+    for _number in range(ATTEMPTS - 1):
+        with contextlib.suppress(InputsClaimed):
+            return attempt()
+    return attempt()
+
+
+def _schedule(
+    workplace: Workplace,
+    store: Store,
+    scheduler: Scheduler,
+    scheduler_named: SchedulerNamed | None,
+    request: Request,
+    action: str,
+    batch: str,
+) -> Result:
     if scheduler_named:
         settle(workplace, store, scheduler_named)
+    plan = planned(workplace, store, scheduler, scheduler_named, request)
     with submission_lock(workplace, plan.token) as descriptor:
         job = replace(new_job(workplace, plan, scheduler), batch=batch)
-        job = store.reserve(job, check=request.check_outputs)
+        job = store.reserve(job, check=request.check_outputs, read=plan.waits.read)
         if request.submits:
             return _run_program(workplace, store, scheduler, plan, job, descriptor, action)
         submission = submit_reserved(workplace, store, scheduler, plan, job, descriptor)
@@ -119,6 +138,7 @@ def submit_reserved(
     with contextlib.ExitStack() as undo:
         undo.callback(let_go, workplace, store, job)
         prepare(workplace, plan, job)
+        plan = looked_at_again(store, scheduler, plan)
         with uncut():
             store.move(job, JobState.SUBMITTING)
             submission = _submit(workplace, plan, job, scheduler, descriptor, undo)
@@ -141,15 +161,6 @@ def _run_program(
         undo.callback(let_go, workplace, store, job)
         prepare(workplace, plan, job)
         return submit_by_program(workplace, store, plan, job, scheduler, descriptor, undo, action)
-
-
-def _planned(workplace: Workplace, request: Request) -> Plan:
-    try:
-        return make_plan(workplace, request)
-    except ContentMissing as missing:
-        # In a fresh clone the batch script itself may still have to be retrieved.
-        retrieve(workplace, request, [missing.path])
-        return make_plan(workplace, request)
 
 
 def settle(workplace: Workplace, store: Store, scheduler_named: SchedulerNamed) -> None:
@@ -200,6 +211,7 @@ def new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         worktree=workplace.worktree,
         commit="",
         ref="",
+        depends_on=plan.waits.rows,
         claims=(*plan.outputs, *log_claims(workplace, plan, plan.token)),
         environment={**of_host(workplace), **container_facts(workplace, plan.request)},
     )
@@ -214,7 +226,8 @@ def _submit(
     undo: contextlib.ExitStack,
 ) -> Submission:
     """Hand the job over; where it is not certain that there is none, nothing is undone."""
-    argv = comment_with_token(_with_file(workplace, plan), plan.token)
+    options = dependency_options(plan.batch, plan.waits.conditions)
+    argv = comment_with_token(_with_file(workplace, plan), plan.token, options)
     try:
         return scheduler.submit(Handover(argv, plan.folder, plan.token, (descriptor,)))
     except SubmissionUncertain as error:
@@ -276,7 +289,7 @@ def scheduled(
         action,
         workplace.root,
         "ok",
-        f"job {submission.job_id} on {job.scheduler}: {_what(plan.request)}{note}",
+        f"job {submission.job_id} on {job.scheduler}: {_what(plan.request)}{note}{plan.waits.told}",
         opened,
         slurm_job_status="SUBMITTED",
     )

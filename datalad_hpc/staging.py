@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from datalad_hpc.beneath import READING, copy_file, free_name, opened
+from datalad_hpc.claims import CoveredFiles
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind
@@ -40,7 +41,12 @@ def check_alternative(path: str, root: Path) -> str:
 
 
 def stage_inputs(
-    root: Path, alternative: Path, paths: Iterable[str], *, with_links: bool = False
+    root: Path,
+    alternative: Path,
+    paths: Iterable[str],
+    made: CoveredFiles | None = None,
+    *,
+    with_links: bool = False,
 ) -> None:
     """Copy inputs, the content of annexed files in place of their links.
 
@@ -53,6 +59,8 @@ def stage_inputs(
     paths:
       Files and folders relative to the root. Links to folders that lie in such
       a folder are made anew.
+    made:
+      Files that are not copied, since another job makes them there.
     with_links:
       Whether all links in such a folder are, but for git-annex's. The folder of a system has
       links that mean something else here, or nothing.
@@ -63,7 +71,9 @@ def stage_inputs(
       A file cannot be copied.
     """
     for path in paths:
-        for folder, group in groupby(_files_of(root, path, with_links), os.path.dirname):
+        files_of_it = _files_of(root, path, with_links)
+        wanted = (file for file in files_of_it if not made or file not in made)
+        for folder, group in groupby(wanted, os.path.dirname):
             files = list(group)
             with (
                 _copying(files[0], alternative),

@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
@@ -25,6 +26,11 @@ from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.submissions")
 
+
+PATIENCE = 30.0
+"""Seconds to wait for others who submit a job that makes an input."""
+
+STEP = 0.1
 
 _LOCKS = ("submission-", ".lock")
 """Beginning and end of the locks' names, with a token in between."""
@@ -106,6 +112,30 @@ def _taken_over(path: Path) -> Iterator[bool]:
             _remove(path)
     finally:
         os.close(descriptor)
+
+
+def settled(workplace: Workplace, find: Callable[[], list[Job]]) -> list[Job]:
+    """What ``find`` gives once nobody is at work on submitting one of these jobs.
+
+    Who is at work for longer, since inputs are retrieved, is not waited for.
+    """
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        jobs = find()
+        if not any(_is_under_way(workplace, job) for job in jobs) or time.monotonic() > give_up:
+            return jobs
+        time.sleep(STEP)
+
+
+def _is_under_way(workplace: Workplace, job: Job) -> bool:
+    if job.state is JobState.OPEN:
+        return False
+    with contextlib.suppress(FileNotFoundError), _lock_path(workplace, job.token).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _remove_locks_left(workplace: Workplace, unsettled: Container[str]) -> None:

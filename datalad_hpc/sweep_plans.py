@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -27,9 +27,14 @@ class _Task:
 
 
 def plan_sweep(
-    workplace: Workplace, request: Request, folder: str
+    workplace: Workplace, request: Request, folder: str, later: Collection[str] = ()
 ) -> tuple[BatchCommand, tuple[Claim, ...], tuple[str, ...]]:
     """What is submitted for a sweep, what its tasks claim, and their inputs.
+
+    Parameters
+    ----------
+    later:
+      Inputs that are globs and stay so.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def plan_sweep(
         raise BadRequest("inputs of a sweep (--foreach) are recorded as given; leave --expand out")
     fixed = fixed_values(workplace, request, folder)
     planned = [
-        _planned(workplace, request, fixed, index, values)
+        _planned(workplace, request, fixed, index, values, later)
         for index, values in enumerate(request.sweep)
     ]
     claims = tuple(claim for task in planned for claim in task.claims)
@@ -59,14 +64,19 @@ def plan_sweep(
 
 
 def _planned(
-    workplace: Workplace, request: Request, fixed: Values, index: int, values: Values
+    workplace: Workplace,
+    request: Request,
+    fixed: Values,
+    index: int,
+    values: Values,
+    later: Collection[str],
 ) -> _Task:
     task = task_request(request, values)
     paths = (template.format(**values) for template in request.task_outputs)
     claims = tuple(
         replace(workplace.claim(path, base=workplace.root), task=index) for path in paths
     )
-    inputs = tuple(expand_paths(task.inputs, workplace.root / request.folder))
+    inputs = tuple(expand_paths(task.inputs, workplace.root / request.folder, later))
     declared = [shown(claim) for claim in claims]
     filled = {**fixed, **values_of_paths(workplace, request.folder, inputs, declared)}
     return _Task(fill_shell_text(task.command, filled), inputs, claims)

@@ -10,13 +10,12 @@ from math import ceil
 
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, Request
-from datalad_hpc.planning import Plan, make_plan
+from datalad_hpc.planning import Plan
 from datalad_hpc.results import Result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.schedulers.sbatch import with_dependency
 from datalad_hpc.scheduling import (
     ACTION,
-    SchedulerNamed,
     let_go,
     new_job,
     schedule,
@@ -26,6 +25,7 @@ from datalad_hpc.scheduling import (
 )
 from datalad_hpc.store import Store
 from datalad_hpc.submissions import submission_lock
+from datalad_hpc.waiting_plans import SchedulerNamed, planned
 from datalad_hpc.workplace import Workplace
 
 LARGEST_SCRIPT = 3_500_000
@@ -59,19 +59,27 @@ def schedule_any(
             workplace, store, scheduler, scheduler_named, request, action=action, batch=batch
         )
         return
-    plans = _plans(workplace, request, scheduler)
     if scheduler_named:
         settle(workplace, store, scheduler_named)
+    plans = _plans(workplace, store, scheduler, scheduler_named, request)
     with contextlib.ExitStack() as locks:
         held = [locks.enter_context(submission_lock(workplace, plan.token)) for plan in plans]
         new = [replace(new_job(workplace, plan, scheduler), batch=batch) for plan in plans]
-        jobs = store.reserve_all(new, check=request.check_outputs)
+        jobs = store.reserve_all(
+            new, check=request.check_outputs, reads=[plan.waits.read for plan in plans]
+        )
         yield from _submit_all(workplace, store, scheduler, plans, jobs, held, action)
 
 
-def _plans(workplace: Workplace, request: Request, scheduler: Scheduler) -> list[Plan]:
+def _plans(
+    workplace: Workplace,
+    store: Store,
+    scheduler: Scheduler,
+    scheduler_named: SchedulerNamed | None,
+    request: Request,
+) -> list[Plan]:
     """The whole, checked; or its pieces, where it is too large for one array."""
-    whole = make_plan(workplace, request)
+    whole = planned(workplace, store, scheduler, scheduler_named, request)
     number = len(request.sweep)
     most = min(number, scheduler.largest_array() or number)
     pieces = max(ceil(number / most), ceil(len(whole.batch.text) / LARGEST_SCRIPT))
@@ -80,7 +88,7 @@ def _plans(workplace: Workplace, request: Request, scheduler: Scheduler) -> list
     size = ceil(number / pieces)
     starts = range(0, number, size)
     parts = (replace(request, sweep=request.sweep[start : start + size]) for start in starts)
-    return [make_plan(workplace, part) for part in parts]
+    return [planned(workplace, store, scheduler, scheduler_named, part) for part in parts]
 
 
 def _submit_all(

@@ -64,6 +64,10 @@ class Scheduler(ABC):
           A value cannot be used.
         """
 
+    def cluster_for(self, options: Mapping[str, str]) -> str:
+        """The cluster that a submission with these options goes to, as :meth:`submit` names it."""
+        return options.get("clusters", "")
+
     @abstractmethod
     def submit(self, handover: Handover) -> Submission:
         """Hand one job over.

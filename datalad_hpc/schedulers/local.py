@@ -85,6 +85,10 @@ class Local(Scheduler):
         slots = number_setting(setting, "datalad.hpc.local.slots", 0)
         return cls(Path(spool) if spool else default_spool(), int(slots) or None)
 
+    def cluster_for(self, options: Mapping[str, str]) -> str:
+        """This machine, which has a spool of its own."""
+        return socket.gethostname()
+
     def submit(self, handover: Handover) -> Submission:
         """Queue one job, and see to it that a dispatcher runs; see the base class."""
         try:
@@ -103,7 +107,7 @@ class Local(Scheduler):
             ) from error
         self._note_ignored(job_id, command)
         self._attend(job_id)
-        return Submission(str(job_id), socket.gethostname())
+        return Submission(str(job_id), self.cluster_for(command.options))
 
     def status(self, jobs: Sequence[JobKey], *, facts: bool = False) -> Mapping[str, JobStatus]:
         """Read what became of jobs from the spool; see the base class."""
@@ -208,7 +212,7 @@ class Local(Scheduler):
         view = View(self.spool)
         for key in keys:
             job = self.spool.read(int(key.job_id)) if key.job_id.isdigit() else None
-            if job and job.token == key.token:
+            if job and key.token in ("", job.token):
                 answer[key.job_id] = view.status(job, facts)
         return answer
 

@@ -152,12 +152,14 @@ def with_dependency(command: BatchCommand, condition: str) -> BatchCommand:
     )
 
 
-def comment_with_token(command: BatchCommand, token: str) -> tuple[str, ...]:
+def comment_with_token(
+    command: BatchCommand, token: str, more: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The command to submit: the comment of its job ends with a token.
 
-    The user's own comment, wherever it was given, stays in front. The option
-    stands behind the user's options, since sbatch takes the last one; in a
-    heterogeneous job it belongs to the first component.
+    The user's own comment, wherever it was given, stays in front. The option, and ``more`` of
+    them, stand behind the user's options, since sbatch takes the last one; in a heterogeneous
+    job they belong to the first component.
 
     Raises
     ------
@@ -173,7 +175,7 @@ def comment_with_token(command: BatchCommand, token: str) -> tuple[str, ...]:
             "and a mark by which the job is found again is added to it"
         )
     at = 1 + read_words(command.argv[1:]).last
-    return (*command.argv[:at], f"--comment={comment}", *command.argv[at:])
+    return (*command.argv[:at], *more, f"--comment={comment}", *command.argv[at:])
 
 
 def tasks_of(command: BatchCommand) -> tuple[int, ...] | None:

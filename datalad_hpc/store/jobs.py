@@ -87,18 +87,18 @@ class Store:
         InputsClaimed
           An open job that it does not depend on makes what is ``read``; likewise.
         """
-        (kept,) = self.reserve_all([job], check=check, read=read)
+        (kept,) = self.reserve_all([job], check=check, reads=[read])
         return kept
 
     def reserve_all(
-        self, new: Sequence[Job], *, check: bool = True, read: Sequence[Claim] = ()
+        self, new: Sequence[Job], *, check: bool = True, reads: Iterable[Sequence[Claim]] = ()
     ) -> list[Job]:
         """The same for several jobs, of which all are kept or none.
 
         They may not claim each other's paths either.
         """
         with self._writing() as connection:
-            for job in new:
+            for job, read in zip(new, reads, strict=False):
                 refuse_other_makers(connection, self._scope, job, read)
             return [self._reserve(connection, job, check) for job in new]
 
