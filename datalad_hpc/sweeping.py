@@ -16,15 +16,14 @@ from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.schedulers.sbatch import with_dependency
 from datalad_hpc.scheduling import (
     ACTION,
-    let_go,
     new_job,
     schedule,
     scheduled,
     settle,
-    submit_reserved,
 )
 from datalad_hpc.store import Store
 from datalad_hpc.submissions import submission_lock
+from datalad_hpc.submitting import let_go, submit_reserved
 from datalad_hpc.waiting_plans import SchedulerNamed, planned
 from datalad_hpc.workplace import Workplace
 

@@ -17,6 +17,7 @@ from datalad_hpc.commit.head import common_dir_of, common_git_dir, own_git_dir
 from datalad_hpc.errors import BadRequest, HpcError
 from datalad_hpc.globs import split_glob
 from datalad_hpc.job import Claim, ClaimRole
+from datalad_hpc.settings import DEFAULTS, TRUE
 from datalad_hpc.unfit import refuse_gits_own, refuse_too_long, refuse_unwritable
 
 _SAVE_LOCK = Path("datalad", "run-save.lck")
@@ -24,18 +25,6 @@ _SAVE_LOCK = Path("datalad", "run-save.lck")
 
 LOCK_PATIENCE = (5, 60, 240)
 """Seconds of several waits for the lock; the user is told after each."""
-
-TRUE = ("yes", "true", "on", "1")
-
-_DEFAULTS = {
-    "datalad.hpc.scheduler": "auto",
-    "datalad.hpc.store-timeout": "60",
-    "datalad.hpc.scheduler-timeout": "60",
-    "datalad.hpc.missing-outputs": "error",
-    "datalad.hpc.record-identity": "no",
-    "datalad.hpc.record-environment": "yes",
-    "datalad.hpc.record-marker": "hpc",
-}
 
 
 @dataclass(frozen=True)
@@ -145,7 +134,7 @@ class Workplace:
         if isinstance(found, tuple):
             # Set several times: as in Git, the last one counts.
             found = found[-1]
-        return str(found) if found not in (None, "") else _DEFAULTS.get(name, "")
+        return str(found) if found not in (None, "") else DEFAULTS.get(name, "")
 
     def settings(self, name: str) -> tuple[str, ...]:
         """All values of an item that can be set several times, from the same sources."""

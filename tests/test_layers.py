@@ -14,7 +14,7 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"member"},
-    {"errors", "globs", "interruption", "job", "job_script"},
+    {"errors", "globs", "interruption", "job", "job_script", "settings"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
     {"claims", "members"},
     {"facts", "located", "placeholders", "reads"},
@@ -34,6 +34,7 @@ LADDER = (
     {"sweep_plans"},
     {"planning"},
     {"planned_logs", "preparation", "waiting_plans"},
+    {"submitting"},
     {"program_runs"},
     {"program_submission"},
     {"batch_turns", "deciding", "dry_run", "scheduling"},
