@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 
 from datalad_hpc.errors import BadRequest
@@ -86,7 +87,32 @@ def refuse_names(names: Iterable[str]) -> None:
             raise BadRequest(f"{{{name}}} has a meaning already; take another name")
 
 
+_CASES = "case $SLURM_ARRAY_TASK_ID in\n0)\n"
+
+
 def batch_script_body(commands: Sequence[str]) -> str:
     """The part of a batch script that runs the command of its task."""
-    cases = (f"{index})\n{command}\n;;" for index, command in enumerate(commands))
-    return "\n".join(["case $SLURM_ARRAY_TASK_ID in", *cases, "esac"])
+    cases = (f"{index})\n{command}{_end_of(index)}" for index, command in enumerate(commands))
+    return f"case $SLURM_ARRAY_TASK_ID in\n{''.join(cases)}esac"
+
+
+def _end_of(index: int) -> str:
+    return f"\n;; # end of task {index}\n"
+
+
+def script_of_task(script: str, index: int) -> str:
+    """The batch script of a sweep as it would be for one of its tasks alone."""
+    before, commands = _taken_apart(script)
+    return f"{before}{commands[index]}\n"
+
+
+@lru_cache(maxsize=4)
+def _taken_apart(script: str) -> tuple[str, Sequence[str]]:
+    """What stands before the commands of the tasks, and these."""
+    before, _, rest = script.partition(_CASES)
+    commands: list[str] = []
+    at = 0
+    while (end := rest.find(_end_of(len(commands)), at)) >= 0:
+        commands.append(rest[at:end])
+        at = end + len(_end_of(len(commands) - 1)) + len(f"{len(commands)})\n")
+    return before, commands

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from datalad_hpc.claims import shown
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, JobStatus, Part, TaskStatus
-from datalad_hpc.sweeps import task_request
+from datalad_hpc.sweeps import script_of_task, task_request
 
 
 def part_label(job: Job, index: int) -> str:
@@ -71,6 +71,7 @@ def _as_job(job: Job, part: Part, claims: Collection[Claim]) -> Job:
         job,
         job_id=part_label(job, part.index),
         request=replace(request, outputs=outputs),
+        script=script_of_task(job.script, part.index),
         tasks=None,
         commit=part.commit,
         ref=part.ref,

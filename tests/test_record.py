@@ -515,7 +515,7 @@ def test_one_task_of_a_sweep() -> None:
     own = fields["hpc"]
     assert (own["task"], own["values"]) == (0, {"sub": "sub-01"})
     assert (own["signal"], own["cpu_time"]) == (9, 0.0)
-    assert not {"reason", "started", "facts", "script", "tasks"} & own.keys()
+    assert not {"reason", "started", "facts", "tasks"} & own.keys()
     assert fields["slurm_outputs"] == log_paths(job)
     record = read_record(message)
     assert record

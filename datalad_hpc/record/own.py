@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from datalad_hpc.facts import IDENTITY_OPTIONS, reason_text, script_text
@@ -25,7 +24,7 @@ def is_plain(request: Request) -> bool:
 def of_request(job: Job, style: Style, waited_for: Sequence[str]) -> dict[str, Any]:
     """What was asked for besides a command and its files, and where; nothing that is empty."""
     request = job.request
-    script = _script(job.script, style, hashed=job.is_part) if is_plain(request) else {}
+    script = _script(job.script, style) if is_plain(request) else {}
     told = {
         **script,
         "resources": _resources(request.resources, style),
@@ -51,16 +50,11 @@ def of_part(job: Job, status: JobStatus, style: Style) -> dict[str, Any]:
     return {"task": part.index, "values": dict(part.values), **known}
 
 
-@lru_cache(maxsize=4)
-def _script(script: str, style: Style, *, hashed: bool) -> dict[str, str]:
-    """The batch script that was made for a command, as the facts file has it, or its hash.
-
-    The tasks of a sweep, thousands of which have the same, tell the hash only.
-    """
+def _script(script: str, style: Style) -> dict[str, str]:
+    """The batch script that was made for a command, as the facts file has it, or its hash."""
     text = script_text(script, style.root, with_identity=style.with_identity)
     data = text.encode("utf-8", "surrogateescape")
-    short = not hashed and len(data) <= LONGEST_SCRIPT
-    if short and data.decode("utf-8", "replace") == text:
+    if len(data) <= LONGEST_SCRIPT and data.decode("utf-8", "replace") == text:
         return {"script": text}
     return {"script_sha256": hashlib.sha256(data).hexdigest()}
 
