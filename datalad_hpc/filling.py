@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.containers import setup_of
+from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Request
 from datalad_hpc.job_script import job_script
 from datalad_hpc.placeholders import expand_paths
@@ -20,21 +21,45 @@ from datalad_hpc.site_setup import site_setup
 from datalad_hpc.workplace import Workplace
 
 
-def fixed_values(workplace: Workplace, request: Request, folder: str) -> dict[str, Any]:
+def fixed_values(workplace: Workplace, request: Request, folder: str, token: str) -> dict[str, Any]:
     """The placeholders that are the same for all tasks of a job.
 
     Parameters
     ----------
     folder:
       Absolute path of the folder from which the job is submitted.
+    token:
+      The job's token, after which its temporary directory is named.
     """
-    needs_tmpdir = "{tmpdir}" in request.command
     return {
         **substitutions(workplace),
         "pwd": folder,
         "dspath": request.alternative or str(workplace.root),
-        "tmpdir": tempfile.mkdtemp(prefix="datalad-hpc-") if needs_tmpdir else "",
+        "tmpdir": _temporary(token),
     }
+
+
+def _temporary(token: str) -> str:
+    return os.path.join(tempfile.gettempdir(), f"datalad-hpc-{token}")
+
+
+def make_temporary(request: Request, token: str) -> None:
+    """Make the temporary directory of a job, if its command names it.
+
+    Raises
+    ------
+    BadRequest
+      It cannot be made.
+    """
+    if "{tmpdir}" not in request.command:
+        return
+    path = _temporary(token)
+    try:
+        os.mkdir(path, 0o700)
+    except OSError as error:
+        raise BadRequest(
+            f"the temporary directory {path} could not be made: {error.strerror}"
+        ) from error
 
 
 def values_of_paths(

@@ -81,13 +81,14 @@ def make_plan(workplace: Workplace, request: Request, waits: Waits = NOTHING) ->
     refuse_unsuited(request)
     base = request.alternative or str(workplace.root)
     folder = os.path.join(base, request.folder).rstrip("/")
+    token = secrets.token_hex(8)
     if request.sweep:
-        batch, outputs, inputs = plan_sweep(workplace, request, folder, waits.globs)
+        batch, outputs, inputs = plan_sweep(workplace, request, folder, token, waits.globs)
     else:
         inputs = tuple(expand_paths(request.inputs, here, waits.globs))
         if request.expand in ("inputs", "both"):
             request = replace(request, inputs=inputs)
-        request, batch = _batch_of(workplace, request, folder, inputs)
+        request, batch = _batch_of(workplace, request, folder, inputs, token)
         outputs = _claimed_outputs(workplace, request, tasks_of(batch))
     _refuse_unsuited(batch)
     if request.alternative:
@@ -98,16 +99,16 @@ def make_plan(workplace: Workplace, request: Request, waits: Waits = NOTHING) ->
             "Slurm would accept the job and fail it without a log"
         )
     _refuse_folders_of_ids(batch, folder)
-    return Plan(request, secrets.token_hex(8), batch, folder, outputs, inputs, base, waits)
+    return Plan(request, token, batch, folder, outputs, inputs, base, waits)
 
 
 def _batch_of(
-    workplace: Workplace, request: Request, folder: str, inputs: Sequence[str]
+    workplace: Workplace, request: Request, folder: str, inputs: Sequence[str], token: str
 ) -> tuple[Request, BatchCommand]:
     """What is submitted for a request that is no sweep."""
     declared = (*request.outputs, *map(glob_of, request.task_outputs))
     values = {
-        **fixed_values(workplace, request, folder),
+        **fixed_values(workplace, request, folder, token),
         **values_of_paths(workplace, request.folder, inputs, declared),
     }
     if request.submits:

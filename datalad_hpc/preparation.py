@@ -11,6 +11,7 @@ from datalad_hpc import staging
 from datalad_hpc.claims import CoveredFiles
 from datalad_hpc.commit import preparing
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.filling import make_temporary
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import ClaimKind, ClaimRole, Job
 from datalad_hpc.located import is_gits_own
@@ -35,6 +36,7 @@ def prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
         wanted = replace(request, inputs=plan.inputs) if request.sweep else request
         get_inputs(workplace, wanted, plan.waits.to_come)
     get_extra_inputs(workplace, request, plan.waits.to_come)
+    make_temporary(request, plan.token)
     if request.alternative:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):

@@ -13,6 +13,7 @@ from datalad_hpc.choosing import Choice, Selection, chosen
 from datalad_hpc.claims import shown
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, HpcError, SubmissionUncertain, SubmissionUntracked
+from datalad_hpc.filling import make_temporary
 from datalad_hpc.history import RecordedCommit, made_by
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
@@ -97,6 +98,7 @@ def write_script(
     for choice, asked in _with_resources(store, chosen(workplace, selection)):
         try:
             plan = make_plan(workplace, request_of(workplace, choice, selection, asked))
+            make_temporary(plan.request, plan.token)
         except HpcError as error:
             raise BadRequest(
                 f"commit {choice.commit.commit[:10]}: {error}; no script was written"
@@ -130,7 +132,8 @@ def _submission(plan: Plan) -> str:
     end = "END"
     while end in text:
         end += "_"
-    return f"sbatch <<'{end}'\n{text}\n{end}"
+    before = shlex.join(plan.batch.argv[: plan.batch.script_position])
+    return f"{before} <<'{end}'\n{text}\n{end}"
 
 
 def _with_resources(

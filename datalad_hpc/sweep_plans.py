@@ -27,7 +27,11 @@ class _Task:
 
 
 def plan_sweep(
-    workplace: Workplace, request: Request, folder: str, later: Collection[str] = ()
+    workplace: Workplace,
+    request: Request,
+    folder: str,
+    token: str,
+    later: Collection[str] = (),
 ) -> tuple[BatchCommand, tuple[Claim, ...], tuple[str, ...]]:
     """What is submitted for a sweep, what its tasks claim, and their inputs.
 
@@ -48,7 +52,7 @@ def plan_sweep(
         )
     if request.expand in ("inputs", "both"):
         raise BadRequest("inputs of a sweep (--foreach) are recorded as given; leave --expand out")
-    fixed = fixed_values(workplace, request, folder)
+    fixed = fixed_values(workplace, request, folder, token)
     planned = [
         _planned(workplace, request, fixed, index, values, later)
         for index, values in enumerate(request.sweep)
