@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from datalad_hpc.job import Request
+from datalad_hpc.placeholders import is_submission
 from datalad_hpc.planned_logs import log_claims
 from datalad_hpc.planning import make_plan
 from datalad_hpc.results import Result, result
+from datalad_hpc.schedulers.base import Estimate, Scheduler
 from datalad_hpc.workplace import Workplace
 
 
-def dry_run(workplace: Workplace, request: Request, *, action: str) -> Result:
-    """What would be submitted; changes nothing."""
+def dry_run(
+    workplace: Workplace, request: Request, *, action: str, scheduler: Scheduler | None = None
+) -> Result:
+    """What would be submitted; changes nothing.
+
+    Parameters
+    ----------
+    scheduler:
+      Who is asked what would become of the job, if anybody is.
+    """
     plan = make_plan(workplace, request)
+    # Of the jobs of a program of the site's nothing is known before it has run.
+    asked = None if request.submits else scheduler
+    estimate = asked.estimate(plan.batch, plan.folder) if asked else None
     return result(
         action,
         workplace.root,
@@ -23,12 +37,23 @@ def dry_run(workplace: Workplace, request: Request, *, action: str) -> Result:
             "command": request.command,
             "argv": list(plan.batch.argv),
             "command_line": shlex.join(plan.batch.argv),
-            "script": plan.batch.text,
+            "script": None if is_submission(request.command) else plan.batch.text,
             "folder": plan.folder,
             "inputs": list(plan.inputs),
             "extra_inputs": list(request.extra_inputs),
             "outputs": list(request.declared),
             "logs": [claim.path for claim in log_claims(workplace, plan, "JOBID")],
             "tasks": list(plan.tasks) if plan.tasks is not None else None,
+            "estimate": _told(asked, estimate) if asked and estimate else None,
         },
     )
+
+
+def _told(scheduler: Scheduler, estimate: Estimate) -> dict[str, Any]:
+    start = estimate.start
+    return {
+        "scheduler": scheduler.name,
+        "accepted": estimate.accepted,
+        "start": start.isoformat() if start else None,
+        "words": estimate.words,
+    }

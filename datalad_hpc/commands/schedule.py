@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datalad.distribution.dataset import datasetmethod
@@ -157,7 +158,7 @@ class Schedule(Interface):
         elif not dry_run:
             generic_result_renderer(res)
         elif kwargs.get("dry_run") == "command":
-            ui.message(dry_run["command_line"])
+            ui.message(dry_run["script"] or dry_run["command_line"])
         else:
             from datalad_hpc.results import visible_line
 
@@ -169,14 +170,18 @@ def _schedule_one(workplace: Workplace, asked: Mapping[str, Any]) -> Iterator[di
     from datalad_hpc.dry_run import dry_run
     from datalad_hpc.requests import make_request
     from datalad_hpc.results import as_results
+    from datalad_hpc.schedulers import scheduler_loader
     from datalad_hpc.sweeping import schedule_any
 
     with as_results(scheduling.ACTION, workplace.root) as results:
         request = make_request(workplace, **of_job(asked))
+        name = chosen_scheduler(workplace, asked["scheduler"])
         if asked["dry_run"]:
-            yield dry_run(workplace, request, action=scheduling.ACTION)
+            # Who wants to see the command only need not wait for the scheduler.
+            asks = asked["dry_run"] != "command"
+            scheduler = scheduler_loader(workplace.setting)(name) if asks else None
+            yield dry_run(workplace, request, action=scheduling.ACTION, scheduler=scheduler)
         else:
-            name = chosen_scheduler(workplace, asked["scheduler"])
             with opened(workplace) as (store, named):
                 yield from schedule_any(workplace, store, named(name), named, request)
     yield from results
@@ -195,10 +200,29 @@ def _dry_run_lines(dry_run: dict[str, Any]) -> Iterator[str]:
     yield "Dry run: nothing was submitted"
     yield f" folder: {dry_run['folder']}"
     yield f" command: {dry_run['command']}"
-    yield f" expanded command: {dry_run['command_line']}"
+    if dry_run["script"]:
+        yield f" submission: {dry_run['command_line']}"
+        yield " script:"
+        yield from (f"  {line}" for line in dry_run["script"].splitlines())
+    else:
+        yield f" expanded command: {dry_run['command_line']}"
     for name in ("inputs", "extra_inputs", "outputs", "logs"):
         if dry_run[name]:
             yield f" {name.replace('_', ' ')}:"
             yield from (f"  {path}" for path in dry_run[name])
     if dry_run["tasks"] is not None:
         yield f" tasks: {len(dry_run['tasks'])}"
+    if dry_run["estimate"]:
+        yield f" {_told(**dry_run['estimate'])}"
+
+
+def _told(scheduler: str, accepted: bool | None, start: str | None, words: str) -> str:
+    """What the scheduler says that would become of the job."""
+    if accepted is None:
+        return f"{scheduler.capitalize()} could not be asked: {words}"
+    if not accepted:
+        return f"{scheduler.capitalize()} would refuse this: {words}"
+    if start is None:
+        return "estimated start: not known, there are jobs without end before it"
+    here = datetime.fromisoformat(start).astimezone()
+    return f"estimated start: {here:%Y-%m-%d %H:%M:%S %Z}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import REMAINDER
+from argparse import REMAINDER, ArgumentTypeError
+from typing import cast
 
 from datalad.distribution.dataset import EnsureDataset
 from datalad.support.constraints import (
@@ -16,6 +17,20 @@ from datalad.support.constraints import (
 from datalad.support.param import Parameter
 
 from datalad_hpc.commands.shared import alternative_option, assume_ready_option, jobs_option
+
+
+class _DryRun(EnsureChoice):
+    """A word that can be left out, but not right before the command."""
+
+    def __call__(self, value: str | None) -> str | None:
+        try:
+            return cast("str | None", super().__call__(value))
+        except ValueError:
+            raise ArgumentTypeError(
+                f"it takes 'basic' or 'command', but is followed by {value!r}; if that is what to "
+                "run, write '--' before it"
+            ) from None
+
 
 PARAMETERS = dict(
     cmd=Parameter(
@@ -73,10 +88,14 @@ PARAMETERS = dict(
     ),
     dry_run=Parameter(
         args=("--dry-run",),
-        constraints=EnsureChoice(None, "basic", "command"),
-        doc="""submit nothing, show what would be submitted: with "basic" the
-        expanded command, inputs, outputs and logs, with "command" the
-        expanded command only.""",
+        nargs="?",
+        const="basic",
+        constraints=_DryRun(None, "basic", "command"),
+        doc="""submit nothing, show what would be submitted: with "basic" (which
+        is meant without a word too) the expanded command or the batch script
+        that is made for it, inputs, outputs, logs, and what Slurm says of it
+        with its estimate of the start; with "command" the expanded command or
+        the script only. Without a word, write '--' before COMMAND.""",
     ),
     alt_dir=alternative_option,
     scheduler=Parameter(

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from datalad_hpc.errors import BadRequest, SubmissionRefused
 from datalad_hpc.job import JobKey, JobStatus, Submission
+from datalad_hpc.schedulers.sbatch import BatchCommand
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,18 @@ class Answer:
     submission: Submission | None = None
     refused: bool = False
     """Whether it is certain that there is no job."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a scheduler says of a job that it has not got."""
+
+    accepted: bool | None
+    """Whether it would take the job; ``None`` where it could not be asked."""
+    start: datetime | None
+    """When the job would start as things are; ``None`` where that cannot be told."""
+    words: str
+    """The scheduler's own, as they are."""
 
 
 class Scheduler(ABC):
@@ -100,6 +113,23 @@ class Scheduler(ABC):
 
         A scheduler may begin with what it does in any case.
         """
+
+    def estimate(self, batch: BatchCommand, folder: str) -> Estimate | None:
+        """Whether a job would be taken and when it would start; nothing is submitted.
+
+        Parameters
+        ----------
+        batch:
+          The submission, as :class:`.Handover` would have it. Of its script only the text counts.
+        folder:
+          Absolute path where the submission command would run; it may not be there yet.
+
+        Returns
+        -------
+        Estimate or None
+          ``None`` from a scheduler that cannot tell.
+        """
+        return None
 
     def largest_array(self) -> int | None:
         """How many tasks one array may have; ``None`` where there is no limit.

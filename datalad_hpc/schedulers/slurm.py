@@ -23,7 +23,9 @@ from datalad_hpc.errors import (
     SubmissionUncertain,
 )
 from datalad_hpc.job import JobKey, JobStatus, Submission
-from datalad_hpc.schedulers.base import Answer, Handover, Scheduler, number_setting
+from datalad_hpc.schedulers.base import Answer, Estimate, Handover, Scheduler, number_setting
+from datalad_hpc.schedulers.sbatch import BatchCommand
+from datalad_hpc.schedulers.slurm_estimate import check_command, check_environment, estimate_of
 from datalad_hpc.schedulers.slurm_inquiry import Inquiry
 from datalad_hpc.schedulers.slurm_search import Search
 from datalad_hpc.schedulers.slurm_submit import (
@@ -97,6 +99,20 @@ class Slurm(Scheduler):
     def expect(self, number: int) -> None:
         """Ask squeue while the caller looks up many jobs; see :meth:`.Scheduler.expect`."""
         self._inquiry.expect(number)
+
+    def estimate(self, batch: BatchCommand, folder: str) -> Estimate:
+        """Run ``sbatch --test-only``; see :meth:`.Scheduler.estimate`."""
+        try:
+            ended = process.run(
+                check_command(batch),
+                folder=folder if os.path.isdir(folder) else "/",
+                stdin=batch.text.encode("utf-8", "surrogateescape"),
+                environment=check_environment(os.environ),
+                timeout=self.timeout,
+            )
+        except (ProcessFailed, OSError) as error:
+            return Estimate(None, None, str(error))
+        return estimate_of(ended.code, ended.complaint)
 
     def largest_array(self) -> int | None:
         """Ask the controller for its configuration; see :meth:`.Scheduler.largest_array`."""
