@@ -223,6 +223,6 @@ def _told(scheduler: str, accepted: bool | None, start: str | None, words: str) 
     if not accepted:
         return f"{scheduler.capitalize()} would refuse this: {words}"
     if start is None:
-        return "estimated start: not known, there are jobs without end before it"
+        return f"estimated start: {scheduler.capitalize()} cannot tell"
     here = datetime.fromisoformat(start).astimezone()
     return f"estimated start: {here:%Y-%m-%d %H:%M:%S %Z}"
