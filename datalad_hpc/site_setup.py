@@ -59,10 +59,15 @@ def site_setup(workplace: Workplace) -> str:
 
 
 def _values(workplace: Workplace, name: str) -> list[str]:
-    """Values of a setting; an empty one forgets those before it."""
+    """Values of a setting, of no dataset; an empty one forgets those before it."""
+    if not workplace.setting(name):
+        # There is none, or it ends empty: what is left may be the dataset's.
+        return []
+    found = workplace.config.get(name, get_all=True)
     values: list[str] = []
-    for value in workplace.settings(name):
-        values = [*values, recordable(f"the setting {name}", value)] if value.strip() else []
+    for value in found if isinstance(found, tuple) else [found]:
+        text = recordable(f"the setting {name}", str(value or ""))
+        values = [*values, text] if text.strip() else []
     return values
 
 

@@ -136,13 +136,6 @@ class Workplace:
             found = found[-1]
         return str(found) if found not in (None, "") else DEFAULTS.get(name, "")
 
-    def settings(self, name: str) -> tuple[str, ...]:
-        """All values of an item that can be set several times, from the same sources."""
-        if self.config.get_from_source("local", name) is None:
-            return ()
-        found = self.config.get(name, get_all=True)
-        return tuple(str(value or "") for value in (found if isinstance(found, tuple) else [found]))
-
     def is_on(self, name: str) -> bool:
         """Whether a configuration item is switched on."""
         return self.setting(name).lower() in TRUE
