@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -125,7 +126,40 @@ def _jobs(found: Sequence[RecordedCommit], selection: Selection) -> list[Choice]
         part = bool(tasks.covered) and not tasks.covered & tasks.failed
         if whole or part or selection.with_failed:
             choices += _pieces(commit, tasks.covered_alone) or [Choice(commit)]
-    return choices
+    return _latest(choices)
+
+
+def _latest(choices: Sequence[Choice]) -> list[Choice]:
+    """Without those that a later one repeats, or repeats again: they would write the same files."""
+    latest: list[Choice] = []
+    taken: dict[str, list[RecordedCommit]] = defaultdict(list)
+    for choice in reversed(choices):
+        line = _line_of(choice.commit)
+        later = [other for commit in line for other in taken[commit]]
+        if not any(_repeats(other, choice.commit) for other in later):
+            latest.append(choice)
+            for commit in line:
+                taken[commit].append(choice.commit)
+    return latest[::-1]
+
+
+def _line_of(commit: RecordedCommit) -> Sequence[str]:
+    """A commit, and all that it repeats."""
+    return (commit.commit, *(commit.record.request.chain if commit.record else ()))
+
+
+def _repeats(commit: RecordedCommit, earlier: RecordedCommit) -> bool:
+    """Whether a record is of all tasks and outputs of an earlier one."""
+    # One commit may be several jobs, each for a piece of its tasks.
+    if not (commit.record and earlier.record) or commit.commit == earlier.commit:
+        return False
+    return _made(commit.record) >= _made(earlier.record) and (
+        _Tasks.of(commit.record).ran >= _Tasks.of(earlier.record).ran
+    )
+
+
+def _made(record: Record) -> set[str]:
+    return {posixpath.normpath(path) for path in record.request.declared}
 
 
 def _failed_tasks(found: Sequence[RecordedCommit]) -> list[Choice]:

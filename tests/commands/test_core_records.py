@@ -335,3 +335,11 @@ def test_all_of_a_mixed_history(local_lab: Lab) -> None:
     repeated(lab)
     assert record_of(lab)["chain"][0] == commit
     assert len(record_of(lab)["chain"]) == 2
+    # What was repeated twice by now is run once.
+    found = lab.reschedule(since="", with_failed_jobs=True)
+    assert [(res["status"], *res["outputs"]) for res in found] == [
+        ("ok", "plain"),
+        ("ok", "failed"),
+        ("ok", "by core"),
+    ]
+    lab.wait()
