@@ -93,3 +93,52 @@ def test_slurm_gives_them_again(dataset: Dataset) -> None:
     assert (lab.root / "out.txt").read_text() == "TimeLimit=00:07:00\n"
     assert record_of(lab)["chain"] == [done["commit"]]
     assert record_of(lab)["hpc"]["resources"] == {"time": "00:07:00"}
+
+
+def test_one_task_of_a_sweep_is_run_again_alone(lab: Lab) -> None:
+    job = lab.schedule(
+        "mkdir -p out; echo {sub} > {outputs}; date +%N >> {outputs}",
+        outputs=["out/{sub}.txt"],
+        message="about {sub}",
+        resources="0:07",
+        foreach=["sub=a b,it's,c"],
+    )
+    assert job["status"] == "ok", text_of(job)
+    lab.wait()
+    done = lab.finish()
+    assert [res["status"] for res in done] == ["ok"] * 3, list(map(text_of, done))
+    commit = next(res["commit"] for res in done if "it's" in lab.message(res["commit"]))
+    own = record_of(lab, commit)["hpc"]
+    assert (own["task"], own["values"]) == (1, {"sub": "it's"})
+    assert len(own["script_sha256"]) == 64
+    assert {"started", "ended"} <= own.keys()
+    assert not {"facts", "script", "tasks"} & own.keys()
+    (again,) = lab.reschedule(commit)
+    assert again["status"] == "ok", text_of(again)
+    assert again["outputs"] == ["out/it's.txt"]
+    lab.wait()
+    (repeated,) = lab.finish()
+    assert repeated["status"] == "ok", text_of(repeated)
+    assert "out/it's.txt" in lab.committed()
+    assert {"out/a b.txt", "out/c.txt"}.isdisjoint(lab.committed())
+    record = record_of(lab)
+    assert record["chain"] == [commit]
+    assert record["hpc"]["resources"] == {"time": "00:07:00"}
+    assert "task" not in record["hpc"]
+    assert "\n\nabout it's\n\n" in lab.message()
+    assert (lab.root / "out/it's.txt").read_text().startswith("it's\n")
+
+
+def test_rerun_runs_one_task_of_a_sweep(local_lab: Lab) -> None:
+    lab = local_lab
+    lab.git("config", "datalad.hpc.record-marker", "core")
+    lab.dataset.config.reload(force=True)
+    lab.schedule("date +%N > {outputs}", outputs=["{sub}.txt"], foreach=["sub=a b,{{c"])
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok"] * 2
+    commit = lab.git("log", "-1", "--format=%H", "--", "a b.txt").strip()
+    assert lab.message(commit).startswith("[DATALAD RUNCMD] date +%N > ")
+    done = lab.dataset.rerun(commit, result_renderer="disabled", on_failure="ignore")
+    assert {res["status"] for res in done} <= {"ok", "notneeded"}
+    assert lab.committed() == {"a b.txt"}
+    assert record_of(lab)["chain"] == [commit]
