@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, BrokenRecord
 from datalad_hpc.record import Record, read_record
+
+SIDECARS = ".datalad/runinfo/"
+"""Where core's ``run`` keeps records that it does not write into the commit message."""
+LONGEST_SIDECAR = 2**20
+"""Bytes; a file of a few of them can unpack to any number."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def records(
     arguments = ("log", "-z", *plain, *order, "--format=%H%n%B", *limits, "--")
     for entry in repository.git(*arguments).text.split("\0"):
         commit, _, message = entry.partition("\n")
-        found = _read(commit, message)
+        found = _read(repository, commit, message)
         if found:
             yield found
 
@@ -60,7 +67,8 @@ def made_by(repository: Repository, commit: str) -> list[str]:
     """
     names = ("-r", "-z", "--root", "--no-commit-id", "--no-renames", "--name-only")
     asked = ("diff-tree", *names, "-m", "--first-parent", "--diff-filter=d", commit, "--")
-    return repository.git(*asked).text.split("\0")[:-1]
+    made = repository.git(*asked).text.split("\0")[:-1]
+    return [path for path in made if not path.startswith(SIDECARS)]
 
 
 def _commit(repository: Repository, revision: str) -> str:
@@ -71,9 +79,21 @@ def _commit(repository: Repository, revision: str) -> str:
     return commit
 
 
-def _read(commit: str, message: str) -> RecordedCommit | None:
+def _read(repository: Repository, commit: str, message: str) -> RecordedCommit | None:
     try:
-        record = read_record(message)
+        record = read_record(message, partial(_sidecar, repository))
     except BrokenRecord as error:
         return RecordedCommit(commit, None, str(error))
     return RecordedCommit(commit, record) if record else None
+
+
+def _sidecar(repository: Repository, name: str) -> str:
+    """A record that core's ``run`` has put into a file (``--sidecar``), one line of JSON."""
+    path = f"{SIDECARS}{name}"
+    try:
+        with lzma.open(repository.path / path) as file:
+            return file.readline(LONGEST_SIDECAR).decode()
+    except FileNotFoundError:
+        raise BrokenRecord(f"it is in {path}, which is not here (`datalad get`)") from None
+    except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
+        raise BrokenRecord(f"it is in {path}, which cannot be read ({error})") from None

@@ -12,8 +12,6 @@ from datalad_hpc.templates import is_template
 
 _NO_ARGUMENT = re.compile("[\0\ud800-\udfff]")
 _OPTION = re.compile("[a-z][a-z-]{0,63}")
-_SIDECAR = re.compile("[0-9a-f]{32}")
-"""What core writes in the place of a record that it keeps in a file."""
 MOST_OPTIONS = 100
 LONGEST_VALUE = 1000
 """What the resources in a record may have at most: sbatch has about 120 options."""
@@ -78,11 +76,6 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         # Also numbers that are too long, and lists in lists without end.
         raise BrokenRecord(f"it is not valid JSON ({error})") from None
-    if isinstance(fields, str) and _SIDECAR.fullmatch(fields):
-        raise BrokenRecord(
-            f"it is in a file of its own, {fields} (datalad.run.record-sidecar), and such files "
-            "are not read here; `datalad rerun` runs its command again"
-        )
     if not isinstance(fields, dict):
         raise BrokenRecord("it is not a JSON object")
     return fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from string import Formatter
 from typing import Any
 
@@ -25,10 +25,19 @@ from datalad_hpc.templates import glob_of
 _SUBJECT = re.compile(r"Slurm job (?P<job_id>[^:\n]*): (?P<state>[^\n]*)")
 
 
-def read_record(message: str) -> Record | None:
+_SIDECAR = re.compile('"(?P<name>[0-9a-f]{32})"')
+"""What core writes in the place of a record that it keeps in a file."""
+
+
+def read_record(message: str, sidecar: Callable[[str], str] | None = None) -> Record | None:
     """The record in a commit message; ``None`` where there is none.
 
     It may be ours, datalad-slurm's, or one of DataLad core's ``run``.
+
+    Parameters
+    ----------
+    sidecar:
+      Gives the text of a record that core has put into a file, by the file's name.
 
     Raises
     ------
@@ -46,7 +55,10 @@ def read_record(message: str) -> Record | None:
         return None
     if start < 0:
         raise BrokenRecord("the lines between the markers of the record are missing")
-    fields = sound_fields(message[start + len(START) : end], is_cores=marker == CORE_MARKER)
+    told = message[start + len(START) : end]
+    if sidecar and marker == CORE_MARKER and (found := _SIDECAR.fullmatch(told.strip())):
+        told = sidecar(found["name"])
+    fields = sound_fields(told, is_cores=marker == CORE_MARKER)
     text = message[len(marker) : start].removeprefix(" ")
     return _of_core(fields, text) if marker == CORE_MARKER else _of_job(fields, text)
 

@@ -238,6 +238,23 @@ def test_a_run_without_outputs_reserves_what_its_commit_changed(local_lab: Lab) 
     assert "no new or changed files" in text_of(refused)
 
 
+def test_a_record_in_a_sidecar_file(local_lab: Lab) -> None:
+    lab = local_lab
+    run(lab, "date > out.txt", sidecar=True)
+    (sidecar,) = (lab.root / ".datalad/runinfo").iterdir()
+    (shown,) = lab.reschedule(report=True)
+    assert (shown["command"], shown["outputs"]) == ("date > out.txt", ["out.txt"])
+    content = sidecar.resolve()
+    for text, words in [(b"no xz", "cannot be read"), (b"", "cannot be read"), (None, "not here")]:
+        content.parent.chmod(0o755)
+        content.unlink(missing_ok=True)
+        if text is not None:
+            content.write_bytes(text)
+        (refused,) = lab.reschedule(report=True)
+        assert words in text_of(refused)
+        assert f".datalad/runinfo/{sidecar.name}" in text_of(refused)
+
+
 def test_a_command_that_is_a_list_in_an_old_record(local_lab: Lab) -> None:
     record = {"cmd": ["printf", "%s\\n", "a b", "it's"], "outputs": [], "pwd": ".", "exit": 0}
     local_lab.git("commit", "-q", "--allow-empty", "-m", core_message(record))
