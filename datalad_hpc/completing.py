@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -81,7 +81,8 @@ def _commit_batch(finish: Round, batch: Sequence[Ready]) -> Iterator[Result]:
     batch = [ready for ready in batch if not refused[ready.job.unit]]
     if not batch:
         return
-    works = [_work(finish, ready) for ready in batch]
+    names = _names_of_earlier(finish, batch)
+    works = [_work(finish, ready, names) for ready in batch]
     ended = {ready.job.unit: ready.status.tasks for ready in batch}
     left_out = {ready.job.unit: ready.left.tasks for ready in batch}
     plan = partial(finish.store.plan_commits, ended=ended, left_out=left_out)
@@ -132,7 +133,13 @@ def _write_facts(finish: Round, ready: Ready) -> str:
     return ""
 
 
-def _work(finish: Round, ready: Ready) -> Work:
+def _names_of_earlier(finish: Round, batch: Sequence[Ready]) -> dict[int, str]:
+    """Ids of the jobs that some others have waited for, by their rows."""
+    rows = {row for ready in batch for row in ready.job.depends_on}
+    return {job.key: job.label for job in finish.store.jobs_of(rows)}
+
+
+def _work(finish: Round, ready: Ready, names: Mapping[int, str]) -> Work:
     job = ready.job
 
     def message(files: Sequence[str]) -> str:
@@ -144,6 +151,7 @@ def _work(finish: Round, ready: Ready) -> Work:
             facts_path=facts_path_of(job),
             finish_message=finish.wishes.message,
             left_out=ready.left.tasks,
+            waited_for=[names[row] for row in job.depends_on if row in names],
         )
 
     return Work(job.unit, job.label, job.claims, message, ready.listing)

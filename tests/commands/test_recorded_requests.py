@@ -142,3 +142,24 @@ def test_rerun_runs_one_task_of_a_sweep(local_lab: Lab) -> None:
     assert {res["status"] for res in done} <= {"ok", "notneeded"}
     assert lab.committed() == {"a b.txt"}
     assert record_of(lab)["chain"] == [commit]
+
+
+def test_a_job_tells_which_others_it_waited_for(local_lab: Lab) -> None:
+    lab = local_lab
+    first = lab.schedule("echo 1 > {outputs}", outputs=["one"])
+    second = lab.schedule("echo 2 > {outputs}", outputs=["two"])
+    last = lab.schedule("cat one two > {outputs}", inputs=["one", "two"], outputs=["both"])
+    assert last["status"] == "ok", text_of(last)
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok"] * 3
+    record = record_of(lab)
+    assert record["outputs"] == ["both"]
+    earlier = [first["slurm_job_id"], second["slurm_job_id"]]
+    assert record["hpc"]["waited_for"] == earlier
+    assert "waited_for" not in record_of(lab, "HEAD^")["hpc"]
+    # The others are over, and it is run again without them.
+    (again,) = lab.reschedule()
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok"]
+    assert "waited_for" not in record_of(lab)["hpc"]
