@@ -16,8 +16,10 @@ from typing import Any
 
 from datalad_hpc import process
 from datalad_hpc.errors import BadRequest, ProcessFailed, SchedulerUnreachable
-from datalad_hpc.job import Job
+from datalad_hpc.job import Job, Request
+from datalad_hpc.placeholders import is_submission
 from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.site_setup import modules_of
 from datalad_hpc.workplace import Workplace
 
 SETTING = "datalad.hpc.record-environment"
@@ -29,17 +31,19 @@ LOADED = "LOADEDMODULES"
 """Variable in which Lmod and Environment Modules name what is loaded, with colons in between."""
 
 
-def of_host(workplace: Workplace) -> dict[str, Any]:
-    """What is known of this host at a submission.
+def of_host(workplace: Workplace, request: Request) -> dict[str, Any]:
+    """What is known of this host, and of the modules of a job, at its submission.
 
     Returns
     -------
     dict
-      ``platform``, and ``modules`` if any are loaded; nothing if it is not to be recorded.
+      ``platform``, and ``modules`` if there are any; nothing if it is not to be recorded.
     """
     if not workplace.is_on(SETTING):
         return {}
     modules = _loaded(with_identity=workplace.is_on("datalad.hpc.record-identity"))
+    if not is_submission(request.command):
+        modules = list(dict.fromkeys([*modules, *modules_of(workplace)]))
     return {"platform": _platform(), **({"modules": modules} if modules else {})}
 
 

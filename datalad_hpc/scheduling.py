@@ -170,7 +170,10 @@ def new_job(workplace: Workplace, plan: Plan, scheduler: Scheduler) -> Job:
         ref="",
         depends_on=plan.waits.rows,
         claims=(*plan.outputs, *log_claims(workplace, plan, plan.token)),
-        environment={**of_host(workplace), **container_facts(workplace, plan.request)},
+        environment={
+            **of_host(workplace, plan.request),
+            **container_facts(workplace, plan.request),
+        },
     )
 
 

@@ -51,11 +51,16 @@ def site_setup(workplace: Workplace) -> str:
       A setting cannot be used.
     """
     lines = [
-        *_modules(_values(workplace, MODULES)),
+        *_modules(modules_of(workplace)),
         *_variables(_values(workplace, VARIABLES)),
         *_values(workplace, PROLOGUE),
     ]
     return "\n".join(lines)
+
+
+def modules_of(workplace: Workplace) -> list[str]:
+    """Modules that the job of a plain command loads."""
+    return [name for value in _values(workplace, MODULES) for name in value.split()]
 
 
 def _values(workplace: Workplace, name: str) -> list[str]:
@@ -71,8 +76,7 @@ def _values(workplace: Workplace, name: str) -> list[str]:
     return values
 
 
-def _modules(values: Sequence[str]) -> Iterator[str]:
-    names = [name for value in values for name in value.split()]
+def _modules(names: Sequence[str]) -> Iterator[str]:
     if names:
         yield _FIND_MODULE
     for name in names:

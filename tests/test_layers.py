@@ -24,7 +24,8 @@ LADDER = (
     {"commit", "returning", "schedulers", "staging", "store", "unfit"},
     # parts of stories
     {"history", "limiting", "polling", "progress", "resources", "results", "workplace"},
-    {"environment", "resource_templates", "site_setup", "sweep_tables"},
+    {"resource_templates", "site_setup", "sweep_tables"},
+    {"environment"},
     {"choosing", "good_tasks", "programs", "retrieving", "rounds", "submissions"},
     {"awaited"},
     {"dependencies"},

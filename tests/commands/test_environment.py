@@ -64,8 +64,21 @@ def test_modules_are_those_of_the_submission(lab: Lab, monkeypatch: pytest.Monke
     assert environment_of(lab)["modules"] == ["gcc/12.2", "own", "fsl/6.0"]
     set_up(lab, "record-identity", "yes")
     monkeypatch.setenv("LOADEDMODULES", "/home/somebody/modules/own")
+    set_up(lab, "modules", "fsl/6.0")
     lab.run("sbatch job.sh", outputs=["out.txt"])
     assert environment_of(lab)["modules"] == ["/home/somebody/modules/own"]
+
+
+def test_modules_of_a_plain_command_are_those_of_its_script(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADEDMODULES", "gcc/12.2")
+    set_up(lab, "modules", "fsl/6.0 gcc/12.2")
+    set_up(lab, "record-environment", "yes")
+    job = lab.schedule("echo", outputs=["out.txt"])
+    lab.wait(job["slurm_job_id"])
+    lab.finish(commit_failed_jobs=True)
+    assert environment_of(lab)["modules"] == ["gcc/12.2", "fsl/6.0"]
 
 
 @pytest.mark.parametrize("when", ["schedule", "finish"])
