@@ -134,7 +134,7 @@ def _wanted(
         except BadRequest as error:
             complaints.append(f"line {line.number}: {error}")
     if complaints:
-        raise BadRequest(f"{name} cannot be used: {some_of(complaints)}")
+        raise BadRequest(f"{name} cannot be used: {some_of(complaints, '; ')}")
     return found
 
 

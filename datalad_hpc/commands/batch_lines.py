@@ -93,7 +93,7 @@ def read_batch(source: Any, asked: Mapping[str, Any]) -> Batch:
         except BadRequest as error:
             complaints.append(f"line {number}: {error}")
     if complaints:
-        raise BadRequest(f"{name} cannot be used: {some_of(complaints)}")
+        raise BadRequest(f"{name} cannot be used: {some_of(complaints, '; ')}")
     if not lines:
         raise BadRequest(f"{name} has no line that asks for a job")
     return Batch(name, tuple(lines))
@@ -146,7 +146,7 @@ def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_unknown(said: Mapping[str, Any]) -> None:
-    known = [name for name in PARAMETERS if name not in OF_BATCH]
+    known = [name for name in _annotations() if name not in OF_BATCH]
     for name, value in said.items():
         if name in OF_BATCH:
             raise BadRequest(f"{name!r} is for all lines: give it beside the batch")

@@ -98,6 +98,11 @@ class Schedule(Interface):
             code_cmd="datalad schedule -o 'out/part-{task}.dat' sbatch --array=1-20 job.sh",
             code_py="schedule('sbatch --array=1-20 job.sh', outputs=['out/part-{task}.dat'])",
         ),
+        dict(
+            text="A job for each line of a file, such as '-i raw/1.nii -o out/1.tsv sbatch job.sh'",
+            code_cmd="datalad schedule --from jobs.txt",
+            code_py="schedule(batch='jobs.txt')",
+        ),
     ]
 
     @staticmethod

@@ -151,6 +151,7 @@ WRONG = {
     '{"cmd": "sbatch job.sh", "outputs": "out/1"': "not valid JSON",
     '{"cmd": "sbatch job.sh", "cmd": "x"}': "says 'cmd' twice",
     '{"command": "sbatch job.sh", "outputs": "out/1"}': "'command' is not known; known are cmd, ",
+    '{"cmd": "sbatch job.sh", "on_failure": "stop"}': "'on_failure' is not known",
     '{"cmd": 1, "outputs": "out/1"}': "'cmd' is 1, but has to be text or a list of texts",
     '{"cmd": "x", "outputs": [1]}': "'outputs' is [1], but has to be text or a list of texts",
     '{"cmd": "x", "outputs": "1", "message": ["a"]}': "'message' is ['a'], but has to be text",
