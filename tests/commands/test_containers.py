@@ -15,6 +15,7 @@ from datalad_hpc.commit.digests import digest
 from tests.commands.conftest import QUIET, Lab, ask_store, text_of
 from tests.commands.test_core_records import rerun, set_marker
 from tests.commands.test_schedule_options import record_of
+from tests.test_startup import imported_by
 
 IMAGE = '#!/bin/sh\necho "in $DATALAD_CONTAINER_NAME: $0" >&2\nINSIDE=yes exec "$@"\n'
 """Stands for an image: it runs a command and says so. ``tests/slurm`` has real engines."""
@@ -268,11 +269,27 @@ def test_the_path_of_an_image_is_a_name(local_lab: Lab) -> None:
     assert environment_of(local_lab)["container"]["name"] == "tool"
 
 
+def test_only_who_asks_for_a_container_pays_for_it(local_lab: Lab) -> None:
+    configure(local_lab.dataset)
+    options = ["-d", str(local_lab.root), "--dry-run", "command", "-o", "x"]
+    for more in ([], ["-n", "tool"]):
+        argv = ["datalad", "schedule", *options, *more, "true"]
+        modules = imported_by(f"from datalad.cli.main import main; main({argv!r})")
+        assert "datalad_hpc.containers" in modules
+        assert ("datalad_container.utils" in modules) == bool(more)
+        assert "datalad_container.containers_list" not in modules
+
+
 @pytest.mark.parametrize("command", ["sbatch job.sh", "/usr/bin/sbatch --wrap true"])
 def test_a_submission_runs_in_no_container(local_lab: Lab, command: str) -> None:
     configure(local_lab.dataset)
     local_lab.script("true")
     assert "'tool' is for a command that runs as the job" in refusal(local_lab, command)
+
+
+def test_a_submission_program_runs_in_no_container(local_lab: Lab) -> None:
+    configure(local_lab.dataset)
+    assert "`./submit.sh` submits jobs itself" in refusal(local_lab, "./submit.sh", submits=True)
 
 
 @pytest.mark.parametrize(
