@@ -15,6 +15,7 @@ from datalad_hpc.commit.digests import digest
 from tests.commands.conftest import QUIET, Lab, ask_store, text_of
 from tests.commands.test_core_records import rerun, set_marker
 from tests.commands.test_schedule_options import record_of
+from tests.helpers import git_says
 from tests.test_startup import imported_by
 
 IMAGE = '#!/bin/sh\necho "in $DATALAD_CONTAINER_NAME: $0" >&2\nINSIDE=yes exec "$@"\n'
@@ -22,23 +23,22 @@ IMAGE = '#!/bin/sh\necho "in $DATALAD_CONTAINER_NAME: $0" >&2\nINSIDE=yes exec "
 
 
 def configure(dataset: Dataset, name: str = "tool", image: str = "images/tool", **how: Any) -> None:
-    """Add a container as a user does."""
+    """Add a container; what ``containers-add`` writes is this, and takes longer."""
     path = Path(dataset.path, image)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(IMAGE)
     path.chmod(0o755)
-    dataset.save(path=image, **QUIET)
-    how.setdefault("call_fmt", "sh {img} {cmd}")
-    dataset.containers_add(name, image=image, **how, **QUIET)
+    set_up(dataset, name, **{"cmdexec": "sh {img} {cmd}", "image": image, **how})
 
 
-def set_up(lab: Lab, name: str = "tool", **options: str) -> None:
-    """Change how a container is configured."""
+def set_up(dataset: Dataset, name: str = "tool", **options: str) -> None:
+    """Change how a container is configured; an empty option is taken away."""
     for option, value in options.items():
         key = f"datalad.containers.{name}.{option.replace('_', '-')}"
-        lab.git("config", "-f", ".datalad/config", "--replace-all", key, value)
-    lab.save(".datalad/config")
-    lab.dataset.config.reload(force=True)
+        how = ["--replace-all", key, value] if value else ["--unset", key]
+        git_says(dataset.pathobj, "config", "-f", ".datalad/config", *how)
+    dataset.save(**QUIET)
+    dataset.config.reload(force=True)
 
 
 def environment_of(lab: Lab) -> Any:
@@ -84,7 +84,7 @@ def test_a_job_in_a_container(lab: Lab) -> None:
 def test_it_is_called_as_containers_run_calls_it(local_lab: Lab, call_format: str) -> None:
     lab, outputs = local_lab, ["o.txt"]
     lab.write("sub dir/.keep")
-    configure(lab.dataset, call_fmt=call_format, extra_input=["{img_dspath}/images/*"])
+    configure(lab.dataset, cmdexec=call_format, extra_input="{img_dspath}/images/*")
     with chpwd(lab.root / "sub dir"):
         (plan,) = schedule(
             "touch {outputs}", container="tool", outputs=outputs, dry_run="basic", **QUIET
@@ -101,7 +101,7 @@ def test_what_a_shell_would_split_or_fill_is_whole(local_lab: Lab) -> None:
     image = "my {images}/it's a tool"
     configure(lab.dataset, image=image)
     for call_format in ("sh {img} {cmd}", "sh '{img}' {cmd}", 'D={img_dirpath} sh "{img}" {cmd}'):
-        set_up(lab, cmdexec=call_format)
+        set_up(lab.dataset, cmdexec=call_format)
         done = lab.run(
             ["--", "cp", "{inputs}", "{outputs}"],
             container="tool",
@@ -116,9 +116,7 @@ def test_what_a_shell_would_split_or_fill_is_whole(local_lab: Lab) -> None:
 
 def test_without_a_call_format_the_image_is_the_program(local_lab: Lab) -> None:
     configure(local_lab.dataset, image="tool")
-    local_lab.git("config", "-f", ".datalad/config", "--unset", "datalad.containers.tool.cmdexec")
-    local_lab.save(".datalad/config")
-    local_lab.dataset.config.reload(force=True)
+    set_up(local_lab.dataset, cmdexec="")
     done = local_lab.run("env > out.txt", container="tool", outputs=["out.txt"])
     assert done["status"] == "ok", text_of(done)
     assert "INSIDE=yes" in (local_lab.root / "out.txt").read_text()
@@ -186,8 +184,8 @@ def test_an_alternative_directory_gets_the_image(local_lab: Lab, tmp_path: Path)
     local_lab.write("overlay/a.txt", "extra\n")
     configure(
         local_lab.dataset,
-        call_fmt="cp {img_dspath}/overlay/a.txt extra.txt; sh {img} {cmd}",
-        extra_input=["{img_dspath}/overlay/*.txt"],
+        cmdexec="cp {img_dspath}/overlay/a.txt extra.txt; sh {img} {cmd}",
+        extra_input="{img_dspath}/overlay/*.txt",
     )
     done = local_lab.run(
         "sh -c 'echo $0 $INSIDE; cat extra.txt' > {outputs}; pwd >> {outputs}",
@@ -206,7 +204,7 @@ def test_an_alternative_directory_and_an_extra_input_outside(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "overlay").touch()
-    configure(local_lab.dataset, extra_input=["{img_dspath}/../overlay"])
+    configure(local_lab.dataset, extra_input="{img_dspath}/../overlay")
     job = local_lab.schedule(
         "env", container="tool", outputs=["out.txt"], alt_dir=str(tmp_path / "elsewhere")
     )
@@ -236,7 +234,7 @@ def test_a_subdataset_that_cannot_be_had(local_lab: Lab, tmp_path: Path) -> None
 
 def test_an_image_that_is_not_there_at_all(local_lab: Lab) -> None:
     configure(local_lab.dataset)
-    set_up(local_lab, image="images/other")
+    set_up(local_lab.dataset, image="images/other")
     job = local_lab.schedule("env > out.txt", container="tool", outputs=["out.txt"])
     assert job["status"] == "impossible"
     assert "container 'tool'" in text_of(job)
@@ -302,7 +300,7 @@ def test_a_submission_program_runs_in_no_container(local_lab: Lab) -> None:
     ],
 )
 def test_a_call_format_that_cannot_be_used(local_lab: Lab, call_format: str, words: str) -> None:
-    configure(local_lab.dataset, call_fmt=call_format)
+    configure(local_lab.dataset, cmdexec=call_format)
     text = refusal(local_lab)
     assert "the call format of the container 'tool'" in text
     assert words in text
@@ -311,7 +309,7 @@ def test_a_call_format_that_cannot_be_used(local_lab: Lab, call_format: str, wor
 
 def test_an_extra_input_that_cannot_be_used(local_lab: Lab) -> None:
     configure(local_lab.dataset)
-    set_up(local_lab, extra_input="{img}/x")
+    set_up(local_lab.dataset, extra_input="{img}/x")
     assert "extra input of the container 'tool' cannot be used" in refusal(local_lab)
 
 
