@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from datalad_hpc.claims import CoveredFiles, reaches
+from datalad_hpc.claims import CoveredFiles, reaches, stem_of
 from datalad_hpc.commit.annexing import Locking
 from datalad_hpc.commit.head import common_git_dir
 from datalad_hpc.commit.repository import Repository
@@ -142,7 +142,8 @@ class ChangeFinder:
                     of_start[inner].append(claim)
         for inner, together in of_start.items():
             covered = CoveredFiles(together)
-            for path, entry in self._tree.below(inner, partial(_one_reaches, together, own)):
+            enters = partial(_one_reaches, together, own)
+            for path, entry in self._tree.below(inner, enters, _stem_within(together, own)):
                 place = Place(own, path)
                 if place.full in covered:
                     yield place, entry
@@ -221,6 +222,16 @@ def _inner(start: Place, repository: str) -> str | None:
         return start.path
     above = f"{start.full}/" if start.full else ""
     return "" if repository.startswith(above) else None
+
+
+def _stem_within(claims: Iterable[Claim], repository: str) -> str:
+    """What all that some claims cover in a repository begins with; see :func:`.stem_of`.
+
+    One task's glob must not cost a look at what thousands of others have in the same folder.
+    """
+    stem = os.path.commonprefix([*map(stem_of, claims)])  # noqa: RUF071 (characters are meant)
+    top = f"{repository}/" if repository else ""
+    return stem.removeprefix(top) if stem.startswith(top) else ""
 
 
 def _one_reaches(claims: Iterable[Claim], repository: str, folder: str) -> bool:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
 from datalad_hpc import process
 from datalad_hpc.commit.repository import Repository
@@ -36,6 +39,24 @@ class Entry:
     oid: str
 
 
+class _Tree(dict[str, Entry]):
+    """What is in one folder."""
+
+    @cached_property
+    def _order(self) -> list[str]:
+        return sorted(self)
+
+    def beginning_with(self, text: str) -> Iterator[tuple[str, Entry]]:
+        """What has a name that begins so; the others are not looked at."""
+        if not text:
+            yield from self.items()
+            return
+        for name in islice(self._order, bisect_left(self._order, text), None):
+            if not name.startswith(text):
+                return
+            yield name, self[name]
+
+
 class TreeReader:
     """The tree of one commit; made by :func:`reading_tree`."""
 
@@ -44,8 +65,8 @@ class TreeReader:
         self._git = git
         self._repository = repository
         self._id_size = len(repository.empty_tree) // 2
-        self._trees: dict[str, dict[str, Entry]] = {}
-        self._root = self._tree_of_commit(commit) if commit else {}
+        self._trees: dict[str, _Tree] = {}
+        self._root = self._tree_of_commit(commit) if commit else _Tree()
 
     def of(self, commit: str) -> TreeReader:
         """The tree of another commit, read by the same process."""
@@ -67,7 +88,9 @@ class TreeReader:
         entry = self.entry(path)
         return entry is not None and entry.mode != TREE
 
-    def below(self, path: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, Entry]]:
+    def below(
+        self, path: str, enters: Callable[[str], bool], stem: str = ""
+    ) -> Iterator[tuple[str, Entry]]:
         """Files and subdatasets at and below a path; the empty path is the root.
 
         Parameters
@@ -76,12 +99,15 @@ class TreeReader:
           Where to start.
         enters:
           Says of a folder whether it is worth reading.
+        stem:
+          What each path that is wanted begins with, once a slash is put behind it; some others
+          may be found as well.
         """
         entry = self.entry(path) if path else None
         if not path:
-            yield from self._walk("", self._root, enters)
+            yield from self._walk("", self._root, enters, stem)
         elif entry and entry.mode == TREE:
-            yield from self._walk(path + "/", self._tree(entry.oid), enters)
+            yield from self._walk(path + "/", self._tree(entry.oid), enters, stem)
         elif entry:
             yield path, entry
 
@@ -96,24 +122,24 @@ class TreeReader:
         return self.content(entry.oid).startswith(ANNEX_POINTER)
 
     def _walk(
-        self, prefix: str, tree: dict[str, Entry], enters: Callable[[str], bool]
+        self, prefix: str, tree: _Tree, enters: Callable[[str], bool], stem: str
     ) -> Iterator[tuple[str, Entry]]:
-        for name, entry in tree.items():
+        for name, entry in tree.beginning_with(_next_name(stem, prefix)):
             if entry.mode != TREE:
                 yield prefix + name, entry
             elif enters(prefix + name):
-                yield from self._walk(f"{prefix}{name}/", self._tree(entry.oid), enters)
+                yield from self._walk(f"{prefix}{name}/", self._tree(entry.oid), enters, stem)
 
-    def _tree_of_commit(self, commit: str) -> dict[str, Entry]:
+    def _tree_of_commit(self, commit: str) -> _Tree:
         return self._parse(self._read(commit + "^{tree}"))
 
-    def _tree(self, oid: str) -> dict[str, Entry]:
+    def _tree(self, oid: str) -> _Tree:
         if oid not in self._trees:
             self._trees[oid] = self._parse(self._read(oid))
         return self._trees[oid]
 
-    def _parse(self, content: bytes) -> dict[str, Entry]:
-        entries, position = {}, 0
+    def _parse(self, content: bytes) -> _Tree:
+        entries, position = _Tree(), 0
         while position < len(content):
             blank = content.index(b" ", position)
             end = content.index(b"\0", blank)
@@ -132,6 +158,11 @@ class TreeReader:
         content = self._git.stdout.read(int(header[2]))
         self._git.stdout.read(1)
         return content
+
+
+def _next_name(stem: str, folder: str) -> str:
+    """What names in a folder begin with that lie on the way to what begins with a stem."""
+    return stem[len(folder) :].partition("/")[0] if stem.startswith(folder) else ""
 
 
 @contextlib.contextmanager

@@ -44,7 +44,12 @@ def _commands(asked: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("kind", "layout"),
-    [("text_root", Layout.LINEAR), ("nested", Layout.LINEAR), ("text_root", Layout.OCTOPUS)],
+    [
+        ("text_root", Layout.LINEAR),
+        ("nested", Layout.LINEAR),
+        ("text_root", Layout.OCTOPUS),
+        ("text_root", Layout.BRANCHES),
+    ],
 )
 def test_as_many_programs_for_twenty_jobs_as_for_one(
     kind: str, layout: Layout, asked: Path, request: pytest.FixtureRequest

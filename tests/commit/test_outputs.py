@@ -187,6 +187,25 @@ def test_changed_and_deleted_and_new_in_one_commit(root: Path) -> None:
     assert_sound(root)
 
 
+@pytest.mark.parametrize(
+    ("claim", "gone"),
+    [
+        ("out/a-*", ["out/a-1", "out/a-2"]),
+        ("out/[ab]-1", ["out/a-1", "out/b-1"]),
+        ("out/f*/x", ["out/f-1/x", "out/f-2/x"]),
+        ("**/*-1/x", ["out/f-1/x"]),
+        ("?ut/a-1", ["out/a-1"]),
+    ],
+)
+def test_files_of_a_glob_that_are_gone(plain: Path, claim: str, gone: list[str]) -> None:
+    names = ["out/a-1", "out/a-2", "out/ab", "out/b-1", "out/f-1/x", "out/f-2/x", "a-1"]
+    commit(plain, dict.fromkeys(names, "x"))
+    for name in names:
+        (plain / name).unlink()
+    record(plain, work(1, claim))
+    assert changed(plain) == gone
+
+
 @pytest.mark.parametrize("kind", ["root", "plain"])
 @pytest.mark.parametrize("claim", ["out", "out/"])
 def test_file_becomes_a_folder(kind: str, claim: str, request: pytest.FixtureRequest) -> None:

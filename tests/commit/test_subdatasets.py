@@ -69,6 +69,18 @@ def test_folder_claim_reaches_into_subdatasets(nested: Path) -> None:
     _assert_consistent(nested)
 
 
+@pytest.mark.parametrize("claim", ["one/out/a-*", "o*/out/a-1", "*/out/a-1", "one/*/a-1"])
+def test_files_of_a_glob_that_are_gone(nested: Path, claim: str) -> None:
+    commit(nested / "one", {"out/a-1": "1", "out/b-1": "2"})
+    git(nested, "add", "one")
+    git(nested, "commit", "-q", "-m", "follow")
+    for name in ("a-1", "b-1"):
+        (nested / "one/out" / name).unlink()
+    record(nested, work(1, claim))
+    assert changed(nested / "one") == ["out/a-1"]
+    assert changed(nested) == ["one"]
+
+
 def test_the_whole_dataset_as_claim(nested: Path) -> None:
     write(nested, {"one/deep/a": "1", "two/b": "2", "c": "3"})
     assert one(record(nested, work(1, "."))).files == ("c", "one/deep/a", "two/b")
