@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    or_,
     select,
     update,
 )
@@ -35,7 +36,8 @@ _IS_IT = and_(tasks.c.job == OF, tasks.c.number == OF_TASK)
 
 _OVER = select(tasks.c.number).where(
     tasks.c.job == OF,
-    tasks.c.standing.in_([JobState.FINISHED.value, JobState.CLOSED.value]),
+    # Not as a list, which no statement for many rows can have.
+    or_(tasks.c.standing == JobState.FINISHED.value, tasks.c.standing == JobState.CLOSED.value),
 )
 
 _FREE = (
