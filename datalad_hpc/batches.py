@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from datalad_hpc.batch_turns import Batch, Line, Turn, taking_turn
 from datalad_hpc.dry_run import dry_run
@@ -18,7 +19,6 @@ from datalad_hpc.errors import (
 from datalad_hpc.job import Job, JobState, Request
 from datalad_hpc.progress import showing
 from datalad_hpc.results import Result, error_result, file_system_says, job_result, result
-from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.scheduling import ACTION, settle
 from datalad_hpc.store import Store
 from datalad_hpc.store.batches import is_whole, jobs_of_batch, line_mark
@@ -84,8 +84,10 @@ def schedule_batch(
                 of_line = have.get(line.number, [])
                 if line.number in wanted and not _is_in_doubt(of_line):
                     request, name = wanted[line.number]
-                    scheduler = scheduler_named(name)
-                    yield from _tried(workplace, store, turn, line, request, scheduler, of_line)
+                    submit = partial(
+                        schedule_any, workplace, store, scheduler_named(name), scheduler_named
+                    )
+                    yield from _tried(workplace, turn, line, request, of_line, submit)
                 else:
                     yield _passed_over(workplace, turn, line, of_line)
                 step()
@@ -151,19 +153,17 @@ def _is_in_doubt(of_line: Sequence[Job]) -> bool:
 
 def _tried(
     workplace: Workplace,
-    store: Store,
     turn: Turn,
     line: Line,
     request: Request,
-    scheduler: Scheduler,
     of_line: Sequence[Job],
+    submit: Callable[..., Iterator[Result]],
 ) -> Iterator[Result]:
     """Submit what a line asks for; an error is that line's alone, unless the store fails."""
     had_jobs, turn.has_jobs = turn.has_jobs, True
     mark = line_mark(turn.name, line.number, len(request.sweep))
     try:
-        rest = _rest(request, of_line)
-        for found in schedule_any(workplace, store, scheduler, None, rest, batch=mark):
+        for found in submit(_rest(request, of_line), batch=mark):
             had_jobs, turn.refused = True, 0
             found["batch_line"] = line.number
             yield found

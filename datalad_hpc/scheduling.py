@@ -40,7 +40,7 @@ def schedule(
     workplace: Workplace,
     store: Store,
     scheduler: Scheduler,
-    scheduler_named: SchedulerNamed | None,
+    scheduler_named: SchedulerNamed,
     request: Request,
     *,
     action: str = ACTION,
@@ -55,14 +55,13 @@ def schedule(
     scheduler:
       Where the job goes.
     scheduler_named:
-      Schedulers of earlier jobs, whose submission may have been interrupted; ``None`` where
-      these are settled.
+      Schedulers of earlier jobs, whose submission may have been interrupted.
     request:
       What to run.
     action:
       Name of the command, for the results.
     batch:
-      See :attr:`.Job.batch`.
+      See :attr:`.Job.batch`; then interrupted submissions are settled already.
 
     Returns
     -------
@@ -87,12 +86,12 @@ def _schedule(
     workplace: Workplace,
     store: Store,
     scheduler: Scheduler,
-    scheduler_named: SchedulerNamed | None,
+    scheduler_named: SchedulerNamed,
     request: Request,
     action: str,
     batch: str,
 ) -> Result:
-    if scheduler_named:
+    if not batch:
         settle(workplace, store, scheduler_named)
     plan = planned(workplace, store, scheduler, scheduler_named, request)
     with submission_lock(workplace, plan.token) as descriptor:

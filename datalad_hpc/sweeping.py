@@ -35,7 +35,7 @@ def schedule_any(
     workplace: Workplace,
     store: Store,
     scheduler: Scheduler,
-    scheduler_named: SchedulerNamed | None,
+    scheduler_named: SchedulerNamed,
     request: Request,
     *,
     action: str = ACTION,
@@ -58,7 +58,7 @@ def schedule_any(
             workplace, store, scheduler, scheduler_named, request, action=action, batch=batch
         )
         return
-    if scheduler_named:
+    if not batch:
         settle(workplace, store, scheduler_named)
     plans = _plans(workplace, store, scheduler, scheduler_named, request)
     with contextlib.ExitStack() as locks:
@@ -74,7 +74,7 @@ def _plans(
     workplace: Workplace,
     store: Store,
     scheduler: Scheduler,
-    scheduler_named: SchedulerNamed | None,
+    scheduler_named: SchedulerNamed,
     request: Request,
 ) -> list[Plan]:
     """The whole, checked; or its pieces, where it is too large for one array."""

@@ -23,7 +23,7 @@ def planned(
     workplace: Workplace,
     store: Store,
     scheduler: Scheduler,
-    scheduler_named: SchedulerNamed | None,
+    scheduler_named: SchedulerNamed,
     request: Request,
 ) -> Plan:
     """The plan of a job.
@@ -31,14 +31,14 @@ def planned(
     Parameters
     ----------
     scheduler_named:
-      Schedulers of the jobs that it may wait for; ``None`` if these are on its own one.
+      Schedulers of the jobs that it may wait for.
 
     Raises
     ------
     BadRequest
       Something is wrong with it, or it cannot wait for what makes its inputs.
     """
-    waits = look(workplace, store, scheduler_named or (lambda _name: scheduler), request)
+    waits = look(workplace, store, scheduler_named, request)
     try:
         plan = make_plan(workplace, request, waits)
     except ContentMissing as missing:

@@ -378,6 +378,25 @@ def test_the_rest_of_a_sweep_is_submitted(lab: Lab, monkeypatch: pytest.MonkeyPa
     assert len(calls) == 5
 
 
+def test_a_line_waits_for_another_one(lab: Lab) -> None:
+    lines = ["-o one.txt 'echo x > {outputs}'", "-i one.txt -o two.txt 'cat {inputs} > {outputs}'"]
+    results = schedule(lab, lines)
+    assert f"waits for job {results[0]['slurm_job_id']}" in text_of(results[1])
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok", "ok"]
+
+
+@pytest.mark.slurm
+def test_a_job_that_makes_an_input_is_asked_for_where_it_is(dataset: Dataset) -> None:
+    """A job that has ended on another scheduler keeps no line waiting."""
+    lab = Lab(dataset, "slurm")
+    lab.schedule("echo x > {outputs}", outputs=["one.txt"], scheduler="local")
+    lab.wait()
+    (job,) = schedule(lab, ["-i one.txt -o two.txt 'cat {inputs} > {outputs}'"])
+    assert job["status"] == "ok", text_of(job)
+    lab.wait()
+
+
 @pytest.mark.slurm
 def test_a_scheduler_that_refuses_everything_is_not_asked_for_ever(
     dataset: Dataset, before: Path
