@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from datalad_hpc.batch_turns import Batch, Line, Turn, taking_turn
 from datalad_hpc.dry_run import dry_run
@@ -18,6 +18,7 @@ from datalad_hpc.errors import (
 )
 from datalad_hpc.job import Job, JobState, Request
 from datalad_hpc.progress import showing
+from datalad_hpc.recalling import Recalling
 from datalad_hpc.results import Result, error_result, file_system_says, job_result, result
 from datalad_hpc.scheduling import ACTION, settle
 from datalad_hpc.store import Store
@@ -79,14 +80,13 @@ def schedule_batch(
         wanted = _wanted(new, understood, batch.name)
         for name in {name for _, name in wanted.values()}:
             scheduler_named(name)
+        asked = cache(lambda name: Recalling(scheduler_named(name), store.open_jobs))
         with showing("Scheduling jobs", " Jobs", len(batch.lines)) as step:
             for line in batch.lines:
                 of_line = have.get(line.number, [])
                 if line.number in wanted and not _is_in_doubt(of_line):
                     request, name = wanted[line.number]
-                    submit = partial(
-                        schedule_any, workplace, store, scheduler_named(name), scheduler_named
-                    )
+                    submit = partial(schedule_any, workplace, store, scheduler_named(name), asked)
                     yield from _tried(workplace, turn, line, request, of_line, submit)
                 else:
                     yield _passed_over(workplace, turn, line, of_line)

@@ -38,7 +38,7 @@ LADDER = (
     {"submitting"},
     {"program_runs"},
     {"program_submission"},
-    {"batch_turns", "deciding", "dry_run", "scheduling"},
+    {"batch_turns", "deciding", "recalling", "dry_run", "scheduling"},
     {"catching_up", "completing", "deciding_sweeps"},
     # stories that stand on another one
     {"finishing", "rescheduling", "sweeping"},

@@ -386,6 +386,34 @@ def test_a_line_waits_for_another_one(lab: Lab) -> None:
     assert [res["status"] for res in lab.finish()] == ["ok", "ok"]
 
 
+def test_the_scheduler_is_asked_once_for_all_that_lines_wait_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("before", "one", "two"):
+        (lab.root / folder).mkdir()
+    command = "until test -e go; do sleep 0.05; done; echo x > {outputs}"
+    before = [lab.schedule(command, outputs=[f"before/{number}"]) for number in range(3)]
+    asked: list[int] = []
+
+    def status(scheduler: Local, keys: Any, **options: Any) -> Any:
+        asked.append(len(keys))
+        return real(scheduler, keys, **options)
+
+    real = Local.status
+    monkeypatch.setattr(Local, "status", status)
+    lines = [
+        f"-i before/{number} -o one/{number} 'cp {{inputs}} {{outputs}}'" for number in range(3)
+    ]
+    lines += [f"-i one/{number} -o two/{number} 'cp {{inputs}} {{outputs}}'" for number in range(3)]
+    results = schedule(lab, lines)
+    assert asked == [3]
+    for job, result in zip([*before, *results], results, strict=False):
+        assert f"waits for job {job['slurm_job_id']}" in text_of(result)
+    (lab.root / "go").touch()
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok"] * 9
+
+
 @pytest.mark.slurm
 def test_a_job_that_makes_an_input_is_asked_for_where_it_is(dataset: Dataset) -> None:
     """A job that has ended on another scheduler keeps no line waiting."""
