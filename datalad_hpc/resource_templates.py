@@ -6,6 +6,7 @@ options are taken with which nobody can come to harm.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ def list_templates(workplace: Workplace, action: str) -> Iterator[Result]:
         options: dict[str, str] | None = None
         try:
             options = template.options()
-            meaning = " ".join(as_arguments(options))
+            meaning = shlex.join(as_arguments(options))
         except BadRequest as error:
             meaning = str(error)
         yield result(

@@ -223,6 +223,7 @@ def _dry_run_lines(dry_run: dict[str, Any]) -> Iterator[str]:
 
 def _told(scheduler: str, accepted: bool | None, start: str | None, words: str) -> str:
     """What the scheduler says that would become of the job."""
+    words = "; ".join(words.splitlines())
     if accepted is None:
         return f"{scheduler.capitalize()} could not be asked: {words}"
     if not accepted:

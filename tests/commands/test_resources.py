@@ -44,6 +44,11 @@ def test_the_job_gets_what_it_needs(
     facts = facts_in((lab.root / "out.txt").read_text())
     assert needs(facts) == ("2", "00:07:00", "300M")
     assert facts["Comment"].startswith('a "b" # c; ')
+    (again,) = lab.reschedule()
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    assert lab.finish()[-1]["status"] == "ok"
+    assert needs(facts_in((lab.root / "out.txt").read_text())) == ("2", "00:07:00", "300M")
 
 
 @pytest.mark.slurm
@@ -105,22 +110,34 @@ def test_a_template_of_the_dataset_is_used_unless_the_user_has_one(local_lab: La
     assert dry(local_lab, template="big")["argv"] == ["sbatch", "--cpus-per-task=2", "job.sh"]
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        *("output=/home/you/.bashrc", "error=x", "input=/etc/passwd", "export=ALL,LD_PRELOAD=x.so"),
-        *("mail-user=me@example.com", "container=x", "account=lab", "uid=0", "hold", "qos=high"),
-        *("chdir=/", "wrap='rm -rf /'", "bb=x", "nodefile=x", "comment='a\nb'", "job-name='$(id)'"),
-    ],
+HARM = (
+    *("output=/home/you/.bashrc", "error=x", "input=/etc/passwd", "export=ALL,LD_PRELOAD=x.so"),
+    *("mail-user=me@example.com", "container=x", "account=lab", "uid=0", "hold", "qos=high"),
+    *("chdir=/", "wrap='rm -rf /'", "bb=x", "nodefile=x", "comment='a\nb'", "job-name='$(id)'"),
+    *("reservation=ours", "priority=9", "get-user-env", "mem=4G\n--output=x", "'mem=4G\n#'"),
 )
-def test_a_dataset_can_do_no_harm_by_a_template(local_lab: Lab, harm: str) -> None:
+
+
+def test_a_dataset_can_do_no_harm_by_a_template(local_lab: Lab) -> None:
+    for number, harm in enumerate(HARM):
+        name = f"datalad.hpc.template.bad{number}"
+        local_lab.git("config", "--file", ".datalad/config", name, f"1 {harm}")
     configure(local_lab, "datalad.hpc.template.good", "1 4G", file=".datalad/config")
-    configure(local_lab, "datalad.hpc.template.bad", f"1 {harm}", file=".datalad/config")
-    job = local_lab.schedule("true", outputs=["out.txt"], template="bad")
-    assert job["status"] == "impossible"
-    assert "datalad.hpc.template.bad (from the dataset's .datalad/config)" in text_of(job)
+    for number, harm in enumerate(HARM):
+        job = local_lab.schedule("true", outputs=["out.txt"], template=f"bad{number}")
+        assert job["status"] == "impossible", harm
+        setting = f"datalad.hpc.template.bad{number} (from the dataset's .datalad/config)"
+        assert setting in text_of(job), harm
     assert local_lab.listed() == {}
     assert "--mem=4G" in dry(local_lab, template="good")["argv"]
+
+
+def test_a_sweep_has_them_too(local_lab: Lab) -> None:
+    job = local_lab.schedule(
+        "true {x}", foreach={"x": ["1", "2"]}, outputs=["{x}"], resources="4G", dry_run="basic"
+    )
+    assert job["dry_run"]["argv"] == ["sbatch", "--mem=4G", "--array=0-1", "job.sh"]
+    assert "#SBATCH --mem=4G\n#SBATCH --array=0-1\n" in job["dry_run"]["script"]
 
 
 def test_templates_are_listed_with_what_they_mean(
