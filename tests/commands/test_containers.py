@@ -370,4 +370,10 @@ def test_a_sweep_in_a_container(lab: Lab) -> None:
     )
     assert job["status"] == "ok", text_of(job)
     lab.wait()
+    assert {done["status"] for done in lab.finish()} == {"ok"}
     assert [(lab.root / f"out-{sub}.txt").read_text() for sub in "ab"] == ["yes a\n", "yes b\n"]
+    for revision, sub in (("HEAD~1", "a"), ("HEAD", "b")):
+        record = record_of(lab, revision)
+        assert record["cmd"] == f"sh images/tool sh -c 'echo $INSIDE {sub}' > {{outputs}}"
+        assert record["extra_inputs"] == ["images/tool"]
+        assert record["hpc"]["container"] == "tool"
