@@ -178,11 +178,16 @@ def find(workplace: Workplace, name: str) -> Container:
     Raises
     ------
     BadRequest
-      There is none.
+      There is none, or its image is no part of the dataset.
     """
     found = _found(workplace, workplace.dataset, "", name) if name else None
     if found is None:
         raise BadRequest(_unknown(workplace, name))
+    if os.path.isabs(found.image) or f"{found.image}/".startswith("../"):
+        raise BadRequest(
+            f"the image {found.image} of the container {name!r} lies outside of the dataset at "
+            f"{workplace.root}, so no clone would have it; add it with `datalad containers-add`"
+        )
     return found
 
 
@@ -196,7 +201,11 @@ def _found(workplace: Workplace, dataset: Any, above: str, name: str) -> Contain
             return _container(above, own, options)
     if "/" not in name:
         return None
-    for subdataset in dataset.subdatasets(result_renderer="disabled"):
+    from datalad.local.subdatasets import Subdatasets
+
+    for subdataset in Subdatasets()(
+        dataset=dataset, result_renderer="disabled", return_type="list"
+    ):
         path = os.path.relpath(subdataset["path"], dataset.path)
         for begin in dict.fromkeys((subdataset["gitmodule_name"], path)):
             if name.startswith(f"{begin}/"):
@@ -230,7 +239,7 @@ def _container(above: str, name: str, options: Mapping[str, Any]) -> Container:
     return Container(
         name=name,
         dataset=above,
-        image=posixpath.join(above, one["image"]),
+        image=posixpath.normpath(posixpath.join(above, one["image"])),
         call_format=one.get("cmdexec", ""),
         extra_inputs=(extra_inputs,) if isinstance(extra_inputs, str) else tuple(extra_inputs),
     )

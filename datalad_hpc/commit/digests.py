@@ -37,9 +37,9 @@ def digest(root: Path, path: str) -> str:
     full = root / path
     if full.is_symlink() and ANNEX_OBJECTS in (target := os.readlink(full)):
         return _of_key(os.path.basename(target))
-    if _NO_REVISION.search(path):
-        return ""
     top = next((above for above in full.parents if os.path.lexists(above / ".git")), root)
+    if _NO_REVISION.search(path) or not full.is_relative_to(top):
+        return ""
     asked = f"HEAD:{full.relative_to(top).as_posix()}\n"
     answer = ask_git(top, "cat-file", "--batch", stdin=os.fsencode(asked))
     header, _, content = answer.partition(b"\n")

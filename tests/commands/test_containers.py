@@ -242,6 +242,13 @@ def test_an_image_that_is_not_there_at_all(local_lab: Lab) -> None:
     assert local_lab.listed() == {}
 
 
+@pytest.mark.parametrize("image", ["../tool", "sub/../../tool", "/usr/bin/env"])
+def test_an_image_outside_of_the_dataset(local_lab: Lab, image: str) -> None:
+    configure(local_lab.dataset)
+    set_up(local_lab.dataset, image=image)
+    assert "of the container 'tool' lies outside of the dataset at" in refusal(local_lab)
+
+
 def refusal(lab: Lab, command: str = "env > x", container: str = "tool", **options: Any) -> str:
     """Why a job is not submitted."""
     job = lab.schedule(command, container=container, outputs=["x"], **options)
@@ -327,7 +334,7 @@ def test_digests(local_lab: Lab) -> None:
         "images/tool": "md5:" + key.partition("--")[2].partition(".")[0],
         "plain/tool": "git:" + lab.git("rev-parse", "HEAD:plain/tool").strip(),
         "plain": "git:" + lab.git("rev-parse", "HEAD:plain").strip(),
-        "nothing": "",
+        **dict.fromkeys(("nothing", "../x", "/etc/passwd", "a\nb"), ""),
     }
     assert {path: digest(lab.root, path) for path in expected} == expected
     lab.git("annex", "lock", "-q", "images/tool")
