@@ -70,7 +70,7 @@ def contained(workplace: Workplace, request: Request, name: str) -> Request:
     paths = _paths(container, request.folder)
     return replace(
         request,
-        command=_wrapped(container, paths, request.command),
+        command=wrapped(container, paths, request.command),
         container=container.name,
         extra_inputs=(paths["img"], *_extra_inputs(container, paths)),
     )
@@ -113,7 +113,21 @@ def _paths(container: Container, folder: str) -> dict[str, str]:
     }
 
 
-def _wrapped(container: Container, paths: Mapping[str, str], command: str) -> str:
+def wrapped(container: Container, paths: Mapping[str, str], command: str) -> str:
+    """The container's call format with a command in it, whose placeholders are filled later.
+
+    Parameters
+    ----------
+    paths:
+      ``img``, ``img_dspath`` and ``img_dirpath`` as seen from the folder of the command.
+    command:
+      A text for a shell.
+
+    Raises
+    ------
+    BadRequest
+      The call format cannot be used.
+    """
     values = {**paths, "python": sys.executable}
     if not container.call_format:
         # Without a slash a shell would look for it on PATH.
