@@ -133,7 +133,7 @@ def look_again(waits: Waits, store: Store, scheduler: Scheduler, request: Reques
     return replace(again, earlier=(*over, *again.earlier))
 
 
-def agreed(waits: Waits, scheduler: Scheduler, batch: BatchCommand, request: Request) -> Waits:
+def agreed(waits: Waits, scheduler: Scheduler, batch: BatchCommand) -> Waits:
     """The same with all conditions, after a check that the scheduler can wait for them.
 
     Raises
@@ -146,11 +146,6 @@ def agreed(waits: Waits, scheduler: Scheduler, batch: BatchCommand, request: Req
         each.refuse_other_cluster(scheduler.name, cluster)
     foreign = foreign_conditions(scheduler, cluster, waits.foreign)
     conditions = (*waits.conditions, *foreign)
-    if request.submits and conditions:
-        raise BadRequest(
-            f"a submission program cannot be told what its jobs are to wait for: "
-            f"{waits.named}; run it when that has ended"
-        )
     dependency_options(batch, conditions)
     return replace(waits, conditions=conditions)
 

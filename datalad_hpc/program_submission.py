@@ -16,7 +16,7 @@ from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_ids
 from datalad_hpc.planning import Plan
 from datalad_hpc.program_runs import Made, keep, made_by, run
-from datalad_hpc.results import Result, job_result
+from datalad_hpc.results import Result, job_result, visible_line
 from datalad_hpc.schedulers.attempts import Notes, Settings
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.schedulers.noting_sbatch import write_stand_in
@@ -66,7 +66,7 @@ def submit_by_program(
     notes = Notes(notes_path(workplace, plan.token))
     undo.callback(forget_notes, workplace, plan.token)
     configuration = {name: workplace.setting(name) for name in CONFIGURATION}
-    notes.create(Settings(plan.token, scheduler.name, configuration))
+    notes.create(Settings(plan.token, scheduler.name, configuration, plan.waits.conditions))
     write_stand_in(notes)
     with uncut(STOPPING) as stop:
         store.move(job, JobState.SUBMITTING)
@@ -130,7 +130,7 @@ def _text(plan: Plan, job: Job, code: int) -> str:
     ids = list(all_ids(job))
     jobs = f"job{'s' * (len(ids) > 1)} {some_of(ids)} on {job.scheduler}"
     if not code:
-        return f"{jobs}: {plan.request.command}"
+        return f"{jobs}: {visible_line(plan.request.command)}{plan.waits.told}"
     cancel = f" (`scancel {' '.join(ids)}`)" if job.scheduler == "slurm" else ""
     return (
         f"{plan.batch.argv[0]} {_end(code)} after it had submitted {jobs}, which are tracked "

@@ -25,7 +25,7 @@ from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import settle_submissions, submission_lock
 from datalad_hpc.submitting import let_go, submit_reserved
-from datalad_hpc.waiting_plans import SchedulerNamed, planned
+from datalad_hpc.waiting_plans import SchedulerNamed, looked_at_again, planned
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.scheduling")
@@ -116,6 +116,7 @@ def _run_program(
     with contextlib.ExitStack() as undo:
         undo.callback(let_go, workplace, store, job)
         prepare(workplace, plan, job)
+        plan = looked_at_again(store, scheduler, plan)
         return submit_by_program(workplace, store, plan, job, scheduler, descriptor, undo, action)
 
 

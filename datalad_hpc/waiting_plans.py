@@ -45,7 +45,7 @@ def planned(
         # In a fresh clone the batch script itself may still have to be retrieved.
         retrieve(workplace, request, [missing.path])
         plan = make_plan(workplace, request, waits)
-    return replace(plan, waits=agreed(waits, scheduler, plan.batch, plan.request))
+    return replace(plan, waits=agreed(waits, scheduler, plan.batch))
 
 
 def looked_at_again(store: Store, scheduler: Scheduler, plan: Plan) -> Plan:
@@ -59,4 +59,4 @@ def looked_at_again(store: Store, scheduler: Scheduler, plan: Plan) -> Plan:
     if time.monotonic() < plan.waits.until:
         return plan
     waits = look_again(plan.waits, store, scheduler, plan.request)
-    return replace(plan, waits=agreed(waits, scheduler, plan.batch, plan.request))
+    return replace(plan, waits=agreed(waits, scheduler, plan.batch))

@@ -21,7 +21,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ class Settings:
     scheduler: str
     configuration: Mapping[str, str]
     """The scheduler's settings by name."""
-    dependency: str = ""
-    """What every job is to wait for, as ``--dependency`` takes it; empty for nothing."""
+    conditions: Sequence[str] = ()
+    """What every job is to wait for, as ``--dependency`` takes it."""
 
 
 @dataclass(frozen=True)

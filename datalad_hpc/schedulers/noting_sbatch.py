@@ -19,6 +19,7 @@ from datalad_hpc.errors import BadRequest, HpcError
 from datalad_hpc.schedulers import scheduler_loader
 from datalad_hpc.schedulers.attempts import Notes, Settings, new_token
 from datalad_hpc.schedulers.base import Answer, Handover, Scheduler
+from datalad_hpc.schedulers.dependency import dependency_options
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
     comment_with_token,
@@ -114,30 +115,14 @@ def _lacks_script(argv: Sequence[str]) -> bool:
 def _submit(notes: Notes, settings: Settings, scheduler: Scheduler, argv: Sequence[str]) -> Answer:
     folder = os.getcwd()
     batch = read_batch_command(argv, folder, os.environ)
-    if settings.dependency:
-        argv = _with_dependency(batch, settings.dependency)
-        batch = read_batch_command(argv, folder, os.environ)
     _refuse_unsuited(batch)
     token = new_token(settings.token)
-    words = comment_with_token(batch, token)
+    words = comment_with_token(batch, token, dependency_options(batch, settings.conditions))
     with notes.attempt(folder, batch, token) as entry:
         handover = Handover(words, folder, token, (entry.descriptor,))
         answer = scheduler.answer(handover, parsable="parsable" in batch.options)
         entry.answered(answer)
     return answer
-
-
-def _with_dependency(command: BatchCommand, condition: str) -> tuple[str, ...]:
-    """The command with one more condition that its job waits for, beside its own ones."""
-    own = command.options.get("dependency", "")
-    if "?" in own:
-        raise BadRequest(
-            f"the job cannot wait for {condition} as well as for one of {own}: join the conditions "
-            "of --dependency by commas, or leave one of them out"
-        )
-    at = 1 + read_words(command.argv[1:]).last
-    wanted = f"--dependency={own},{condition}" if own else f"--dependency={condition}"
-    return (*command.argv[:at], wanted, *command.argv[at:])
 
 
 def _refuse_unsuited(batch: BatchCommand) -> None:

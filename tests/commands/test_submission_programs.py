@@ -363,3 +363,41 @@ def test_an_sbatch_whose_caller_was_killed_is_known(slurm_lab: Lab, before: Path
     os.unlink(before / "sbatch")
     finished(lab, job)
     assert written(lab) == {"out/a", "out/b"}
+
+
+def test_jobs_of_a_program_wait_for_what_makes_their_inputs(lab: Lab, tmp_path: Path) -> None:
+    """And others for all of them: a chain of three."""
+    lab.script(f"until test -e {tmp_path}/go; do sleep 0.1; done; echo x > first", "first.sh")
+    lab.script("cp first out/$1", "job.sh")
+    lab.script("sleep 0.3; cp first out/$1", "slow.sh")
+    lab.script(
+        'mkdir -p out; one=$(sbatch --parsable job.sh a); sbatch -d "afterok:$one" slow.sh b',
+        "submit.sh",
+    )
+    (lab.root / "submit.sh").chmod(0o755)
+    lab.save()
+    first = lab.schedule("sbatch first.sh", outputs=["first"])["slurm_job_id"]
+    job = submit(lab, inputs=["first"])
+    assert job["status"] == "ok", text_of(job)
+    assert f"it waits for job {first}" in text_of(job)
+    last = lab.schedule(["cat", "out/a", "out/b"], inputs=["out/b"], outputs=["out2"])
+    assert last["status"] == "ok", text_of(last)
+    states = {label: res["slurm_job_status"] for label, res in lab.listed().items()}
+    assert states[job["slurm_job_id"]] == states[last["slurm_job_id"]] == "PENDING"
+    (tmp_path / "go").touch()
+    lab.wait()
+    assert lab.listed()[last["slurm_job_id"]]["slurm_job_status"] == "COMPLETED"
+    done = lab.finish(first, job["slurm_job_id"])
+    assert [res["status"] for res in done] == ["ok", "ok"], done
+    assert written(lab) == {"out/a", "out/b"}
+
+
+def test_a_program_whose_jobs_cannot_wait_submits_nothing(local_lab: Lab) -> None:
+    """Slurm cannot ask for all of some conditions and for any of others."""
+    lab = local_lab
+    lab.script("sleep 1; echo x > first", "first.sh")
+    program(lab, "sbatch -d 'afterok:1?afterok:2' job.sh a")
+    lab.schedule("sbatch first.sh", outputs=["first"])
+    job = submit(lab, inputs=["first"])
+    assert job["status"] == "impossible"
+    assert "submitted no job" in text_of(job) or "before it had submitted" in text_of(job)
