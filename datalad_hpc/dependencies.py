@@ -84,7 +84,9 @@ NOTHING = Waits()
 
 
 @dataclass(frozen=True)
-class _Input:
+class Input:
+    """An input that an output could be."""
+
     path: str
     """As it was given."""
     claim: Claim
@@ -107,7 +109,7 @@ def look(
       A job that it would wait for has failed, or it cannot be told whether it has; or its outputs
       are made elsewhere.
     """
-    inputs = tuple(_inputs(workplace, request))
+    inputs = tuple(inputs_of(workplace, request))
     if not inputs and not request.after:
         return NOTHING
     read = tuple(each.claim for each in inputs)
@@ -150,8 +152,8 @@ def agreed(waits: Waits, scheduler: Scheduler, batch: BatchCommand) -> Waits:
     return replace(waits, conditions=conditions)
 
 
-def _inputs(workplace: Workplace, request: Request) -> Iterator[_Input]:
-    """Inputs that an output could be."""
+def inputs_of(workplace: Workplace, request: Request) -> Iterator[Input]:
+    """Inputs that an output could be; none if they are to be taken as they are."""
     if request.assume_ready in ("inputs", "both"):
         return
     here = workplace.root / request.folder
@@ -162,7 +164,7 @@ def _inputs(workplace: Workplace, request: Request) -> Iterator[_Input]:
                 # What lies outside of the dataset, or in Git's own folder, is nobody's output.
                 with suppress(BadRequest):
                     claim = workplace.claim(_without_way_up(spelling), base=here)
-                    yield _Input(path, claim, task)
+                    yield Input(path, claim, task)
 
 
 def _targets(path: Path) -> Iterator[str]:
@@ -177,7 +179,7 @@ def _without_way_up(path: str) -> str:
     return f"{literal or '.'}/" if ".." in pattern.split("/") else path
 
 
-def _makers(jobs: Sequence[Job], inputs: Sequence[_Input], request: Request) -> Iterator[Earlier]:
+def _makers(jobs: Sequence[Job], inputs: Sequence[Input], request: Request) -> Iterator[Earlier]:
     reads = Reads(each.claim for each in inputs)
     for job in jobs:
         over = {part.index for part in job.parts if part.state is not JobState.OPEN}
@@ -189,7 +191,7 @@ def _makers(jobs: Sequence[Job], inputs: Sequence[_Input], request: Request) -> 
         yield Earlier(job, paths, tasks_read(reads, claims), kind=kind)
 
 
-def _kind(met: Sequence[_Input], claims: Sequence[Claim]) -> str:
+def _kind(met: Sequence[Input], claims: Sequence[Claim]) -> str:
     read: dict[int, list[Claim]] = defaultdict(list)
     for each in met:
         read[each.task].append(each.claim)

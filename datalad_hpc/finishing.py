@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from datalad_hpc.catching_up import complete_interrupted
+from datalad_hpc.chain_order import (
+    awaited,
+    give_reasons,
+    in_order,
+    layers,
+    readers,
+    still_read,
+)
 from datalad_hpc.commit.hooks import hooks_folder, hooks_passed_over
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.commit.upkeep import let_git_clean_up
@@ -42,22 +50,42 @@ def finish(this: Round) -> Iterator[Result]:
         yield from others
         jobs, completed = complete_interrupted(this, jobs)
         yield from completed
-        answers = ask(jobs, this.scheduler_named, facts=True)
+        answers = _asked(this, jobs, facts=True)
         yield from (error_result(ACTION, this.root, error) for error in answers.failures)
         number = sum(len(job.open_parts) or 1 for job in jobs)
         with showing("Finishing jobs", " Jobs", number) as step:
-            for outcome in commit_jobs(this, _decided(this, jobs, answers)):
+            for outcome in _committed(this, jobs, answers):
                 step()
                 yield outcome
     # Others need not wait for this.
     yield from _look_after(this)
 
 
-def _decided(this: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result | Ready]:
-    """What becomes of each job."""
+def _asked(this: Round, jobs: Sequence[Job], *, facts: bool) -> Answers:
+    """What became of jobs, and of those that they depend on."""
+    earlier = awaited(this, jobs)
+    answers = ask([*jobs, *earlier], this.scheduler_named, facts=facts)
+    give_reasons(jobs, earlier, answers)
+    return answers
+
+
+def _committed(this: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result]:
+    """What becomes of each job, in the order of their chains."""
+    read_by = readers(this, jobs, answers)
+    for layer in layers(jobs):
+        decided = _decided(this, layer, answers, read_by)
+        yield from commit_jobs(this, in_order(this, layer, decided))
+
+
+def _decided(
+    this: Round, jobs: Sequence[Job], answers: Answers, read_by: Mapping[int, Sequence[str]]
+) -> Iterator[Result | Ready]:
     locator = Locator(this.root)
     for job in jobs:
-        if job.parts:
+        kept = still_read(this, job, answers, read_by.get(job.key, ()))
+        if kept:
+            yield kept
+        elif job.parts:
             yield from decide_sweep(this, job, answers, locator)
         else:
             yield decide(this, job, answers, locator)
@@ -74,7 +102,7 @@ def list_open(this: Round) -> Iterator[Result]:
     settle(this.workplace, this.store, this.scheduler_named)
     jobs, others = selected(this)
     yield from others
-    answers = ask(jobs, this.scheduler_named, facts=False)
+    answers = _asked(this, jobs, facts=False)
     yield from (error_result(ACTION, this.root, error) for error in answers.failures)
     for job in jobs:
         answer = answers.of(job)

@@ -39,7 +39,7 @@ LADDER = (
     {"program_runs"},
     {"program_submission"},
     {"batch_turns", "deciding", "recalling", "dry_run", "scheduling"},
-    {"catching_up", "completing", "deciding_sweeps"},
+    {"catching_up", "chain_order", "completing", "deciding_sweeps"},
     # stories that stand on another one
     {"finishing", "rescheduling", "sweeping"},
     {"batches"},
