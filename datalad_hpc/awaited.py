@@ -13,7 +13,7 @@ from datalad_hpc.members import all_ids
 from datalad_hpc.polling import Answers, is_forgotten, unknown_text, was_answered
 from datalad_hpc.reads import AFTER_ALL
 from datalad_hpc.results import explain
-from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.schedulers.base import ANYBODYS, Scheduler
 from datalad_hpc.wording import some_of
 
 MOST_TASKS = 20
@@ -213,8 +213,7 @@ def foreign_conditions(scheduler: Scheduler, cluster: str, names: Sequence[str])
 
 def _asked(scheduler: Scheduler, cluster: str, name: str) -> JobStatus:
     job_id = name.partition("_")[0]
-    # Whoever has the id is meant, so there is no token.
-    key = JobKey(job_id, cluster, "", LONG_AGO)
+    key = JobKey(job_id, cluster, ANYBODYS, LONG_AGO)
     try:
         found = scheduler.status([key])
     except SchedulerUnreachable as error:

@@ -139,7 +139,7 @@ class JobKey:
     """How a scheduler recognises one of our jobs.
 
     Ids come around again after years, so the token that was handed over with
-    the submission and its time go with the id. Without a token any job is meant that has the id.
+    the submission and its time go with the id.
     """
 
     job_id: str

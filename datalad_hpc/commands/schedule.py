@@ -18,7 +18,7 @@ from datalad_hpc.interruption import interruptible
 if TYPE_CHECKING:
     from datalad_hpc.workplace import Workplace
 
-LISTS = ("inputs", "outputs", "resources")
+LISTS = ("inputs", "outputs", "resources", "after")
 """Parameters that may be given once or many times."""
 
 OF_JOB = (

@@ -15,6 +15,9 @@ from datalad_hpc.errors import BadRequest, SubmissionRefused
 from datalad_hpc.job import JobKey, JobStatus, Submission
 from datalad_hpc.schedulers.sbatch import BatchCommand
 
+ANYBODYS = "*"
+"""In the place of a token: any job is meant that has the id."""
+
 
 @dataclass(frozen=True)
 class Handover:

@@ -29,7 +29,7 @@ from datalad_hpc.errors import (
 )
 from datalad_hpc.job import JobKey, JobStatus, Submission
 from datalad_hpc.schedulers.arrays import array_indices
-from datalad_hpc.schedulers.base import Handover, Scheduler, number_setting
+from datalad_hpc.schedulers.base import ANYBODYS, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.local_dependencies import (
     SINGLETON,
     Condition,
@@ -212,7 +212,7 @@ class Local(Scheduler):
         view = View(self.spool)
         for key in keys:
             job = self.spool.read(int(key.job_id)) if key.job_id.isdigit() else None
-            if job and key.token in ("", job.token):
+            if job and key.token in (ANYBODYS, job.token):
                 answer[key.job_id] = view.status(job, facts)
         return answer
 

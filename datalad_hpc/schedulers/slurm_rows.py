@@ -16,6 +16,7 @@ from typing import Any
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.job import JobKey, JobStatus, Phase, Submission, TaskStatus
 from datalad_hpc.schedulers.arrays import pending_indices
+from datalad_hpc.schedulers.base import ANYBODYS
 from datalad_hpc.schedulers.sbatch import TOKEN_MARK
 from datalad_hpc.schedulers.slurm_states import RERUNNABLE_STATES, phase_of
 
@@ -86,7 +87,7 @@ def is_ours(row: Row, key: JobKey) -> bool:
     """
     if row.job_id != key.job_id or (key.cluster and row.cluster not in ("", key.cluster)):
         return False
-    if key.token and key.token in row.evidence:
+    if key.token == ANYBODYS or (key.token and key.token in row.evidence):
         return True
     if TOKEN_MARK in row.evidence or (key.token and row.evidence and row.lasting):
         return False
