@@ -96,6 +96,9 @@ def test_tasks_of_a_sweep_wait_for_their_likes(lab: Lab) -> None:
     let_go(lab)
     lab.wait()
     assert lab.listed()[first]["slurm_job_status"] == "COMPLETED"
+    done = lab.finish()
+    assert [res["status"] for res in done] == ["ok"] * 4
+    assert [res["slurm_job_id"].partition("_")[0] for res in done] == [first] * 2 + [second] * 2
     assert (lab.root / "2.b").read_text() == "2\n"
 
 
