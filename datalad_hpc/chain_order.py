@@ -39,20 +39,34 @@ def awaited(this: Round, jobs: Collection[Job]) -> list[Job]:
     return this.store.jobs_of(rows) if rows else []
 
 
-def give_reasons(jobs: Sequence[Job], earlier: Sequence[Job], answers: Answers) -> None:
+def give_reasons(jobs: Sequence[Job], earlier: Sequence[Job], answers: Answers) -> dict[int, str]:
     """Say of jobs that never started for which of those that they depend on that is.
 
     Slurm's accounting has no word on it.
+
+    Returns
+    -------
+    dict
+      For people, by number of the job's row: the reason, or what the job still waits for.
     """
+    told = {}
     known = {job.key: job for job in (*earlier, *jobs)}
     # A job may have ended for one that ended for another.
     for job in sorted(jobs, key=lambda job: job.key):
         answer = answers.of(job)
-        if answer and job.depends_on and any(map(_never_started, answer.tasks)):
-            failed = [known[row] for row in job.depends_on if row in known]
-            failed = [each for each in failed if _has_failed(each, answers)]
-            if failed:
-                answers.statuses[job.key] = _with_reason(answer, failed)
+        before = [known[row] for row in job.depends_on if row in known]
+        failed = [each for each in before if _has_failed(each, answers)]
+        if answer and failed and any(map(_never_started, answer.tasks)):
+            told[job.key] = _reason(answer, failed)
+            answers.statuses[job.key] = _with_reason(answer, told[job.key])
+        elif labels := [each.label for each in before if _is_live(each, answers)]:
+            told[job.key] = f"waits for job {some_of(labels)}"
+    return told
+
+
+def _is_live(job: Job, answers: Answers) -> bool:
+    answer = answers.of(job)
+    return answer is not None and answer.phase is Phase.LIVE
 
 
 def _never_started(task: TaskStatus) -> bool:
@@ -66,13 +80,16 @@ def _has_failed(job: Job, answers: Answers) -> bool:
     return job.state is JobState.CLOSED or bool(failed and job.state.holds_claims)
 
 
-def _with_reason(answer: JobStatus, failed: Sequence[Job]) -> JobStatus:
+def _reason(answer: JobStatus, failed: Sequence[Job]) -> str:
     which = "predecessors, jobs" if len(failed) > 1 else "predecessor, job"
     given_up = all(job.state is JobState.CLOSED for job in failed)
     end = ("were" if len(failed) > 1 else "was") + " given up" if given_up else "failed"
     reason = f"its {which} {some_of([job.label for job in failed])}, {end}"
-    if answer.phase is Phase.LIVE:
-        reason += ", so that it never starts: cancel it"
+    never = ", so that it never starts: cancel it"
+    return reason + never * (answer.phase is Phase.LIVE)
+
+
+def _with_reason(answer: JobStatus, reason: str) -> JobStatus:
     tasks = (
         replace(task, reason=reason) if _never_started(task) else task for task in answer.tasks
     )

@@ -50,7 +50,7 @@ def finish(this: Round) -> Iterator[Result]:
         yield from others
         jobs, completed = complete_interrupted(this, jobs)
         yield from completed
-        answers = _asked(this, jobs, facts=True)
+        answers, _ = _asked(this, jobs, facts=True)
         yield from (error_result(ACTION, this.root, error) for error in answers.failures)
         number = sum(len(job.open_parts) or 1 for job in jobs)
         with showing("Finishing jobs", " Jobs", number) as step:
@@ -61,12 +61,11 @@ def finish(this: Round) -> Iterator[Result]:
     yield from _look_after(this)
 
 
-def _asked(this: Round, jobs: Sequence[Job], *, facts: bool) -> Answers:
-    """What became of jobs, and of those that they depend on."""
+def _asked(this: Round, jobs: Sequence[Job], *, facts: bool) -> tuple[Answers, Mapping[int, str]]:
+    """What became of jobs, and what there is to say of those that they depend on."""
     earlier = awaited(this, jobs)
     answers = ask([*jobs, *earlier], this.scheduler_named, facts=facts)
-    give_reasons(jobs, earlier, answers)
-    return answers
+    return answers, give_reasons(jobs, earlier, answers)
 
 
 def _committed(this: Round, jobs: Sequence[Job], answers: Answers) -> Iterator[Result]:
@@ -102,12 +101,13 @@ def list_open(this: Round) -> Iterator[Result]:
     settle(this.workplace, this.store, this.scheduler_named)
     jobs, others = selected(this)
     yield from others
-    answers = _asked(this, jobs, facts=False)
+    answers, told = _asked(this, jobs, facts=False)
     yield from (error_result(ACTION, this.root, error) for error in answers.failures)
     for job in jobs:
         answer = answers.of(job)
         text = explain(answer) if answer else unknown_text(job, answers)
-        yield job_result(ACTION, this.root, "ok", text, job, answer, open_job=True)
+        more = {"chain_note": told[job.key]} if job.key in told else {}
+        yield job_result(ACTION, this.root, "ok", text, job, answer, open_job=True, **more)
 
 
 def _look_after(this: Round) -> Iterator[Result]:

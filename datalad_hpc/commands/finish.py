@@ -230,14 +230,17 @@ def _states(live: list[dict[str, Any]]) -> str:
     return ", ".join(f"{state} {number:,}" for state, number in states.most_common())
 
 
-def _table(listed: list[dict[str, Any]]) -> Iterator[str]:
+def _outputs(listed: dict[str, Any]) -> str:
+    """The outputs of a job, and behind them what its chain means for it."""
     from datalad_hpc.wording import some_of
 
+    note = f"  ({listed['chain_note']})" if "chain_note" in listed else ""
+    return some_of(listed["outputs"], " ") + note
+
+
+def _table(listed: list[dict[str, Any]]) -> Iterator[str]:
     rows = [(_ID_TITLE, _STATUS_TITLE, "outputs")]
-    rows += [
-        (res["slurm_job_id"], res["slurm_job_status"], some_of(res["outputs"], " "))
-        for res in listed
-    ]
+    rows += [(res["slurm_job_id"], res["slurm_job_status"], _outputs(res)) for res in listed]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for job_id, status, outputs in rows:
         yield f"{job_id:<{widths[0]}}  {status:<{widths[1]}}  {outputs}".rstrip()

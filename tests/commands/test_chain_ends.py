@@ -19,12 +19,14 @@ def chain_of_three(lab: Lab) -> tuple[str, str, str]:
 
 def test_a_failure_in_the_middle_leaves_a_clear_picture(lab: Lab) -> None:
     first, second, third = chain_of_three(lab)
+    assert lab.listed()[third]["chain_note"] == f"waits for job {second}"
     let_go(lab)
     lab.wait()
     reason = f"its predecessor, job {second}, failed"
     listed = lab.listed()
     assert listed[third]["slurm_job_status"] == "CANCELLED"
     assert reason in text_of(listed[third])
+    assert listed[third]["chain_note"] == reason
     one, two, three = lab.finish()
     assert one["status"] == "ok"
     assert lab.committed() >= {"a.txt"}
