@@ -54,10 +54,14 @@ def lab(local_lab: Lab, tmp_path: Path) -> Lab:
     return local_lab
 
 
-def commit(lab: Lab, text: str) -> str:
+MARKERS = ["[DATALAD SLURM RUN]", "[DATALAD RUNCMD]"]
+"""Ours, and that of DataLad core's ``run``."""
+
+
+def commit(lab: Lab, text: str, marker: str = MARKERS[0]) -> str:
     """Commit a record as its author pleases."""
     message = (
-        "[DATALAD SLURM RUN] Slurm job 1: Completed\n\n=== Do not change lines below ===\n"
+        f"{marker} Slurm job 1: Completed\n\n=== Do not change lines below ===\n"
         f"{text}\n^^^ Do not change lines above ^^^\n"
     )
     subprocess.run(
@@ -69,8 +73,9 @@ def commit(lab: Lab, text: str) -> str:
     return lab.git("rev-parse", "HEAD").strip()
 
 
-def record(lab: Lab, **fields: Any) -> str:
-    return commit(lab, json.dumps({"cmd": "sbatch job.sh", "outputs": ["ran"], **fields}))
+def record(lab: Lab, marker: str = MARKERS[0], **fields: Any) -> str:
+    told = {"cmd": "sbatch job.sh", "outputs": ["ran"], **fields}
+    return commit(lab, json.dumps(told), marker)
 
 
 def outside(lab: Lab) -> dict[str, bytes]:
@@ -95,10 +100,11 @@ PLACES: list[dict[str, Any]] = [
 ]
 
 
-def test_outputs_folders_and_logs_outside_or_in_git_are_refused(lab: Lab) -> None:
+@pytest.mark.parametrize("marker", MARKERS)
+def test_outputs_folders_and_logs_outside_or_in_git_are_refused(lab: Lab, marker: str) -> None:
     (lab.root / ".GIT").mkdir()
     start = lab.git("rev-parse", "HEAD").strip()
-    commits = [record(lab, **fields) for fields in PLACES]
+    commits = [record(lab, marker, **fields) for fields in PLACES]
     before = outside(lab)
     found = lab.reschedule(since=start)
     assert [(res["status"], res["commit"]) for res in found] == [
@@ -181,20 +187,12 @@ def test_a_record_that_cannot_be_used_stops_none_of_the_others(lab: Lab, report:
     lab.wait()
 
 
-@pytest.mark.parametrize("marker", ["[DATALAD SLURM RUN]", "[DATALAD RUNCMD]"])
+@pytest.mark.parametrize("marker", MARKERS)
 def test_a_record_asks_only_for_what_anybody_may_ask_for(
     lab: Lab, marker: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = {"time": "01:00:00", "qos": "first", "mail-user": "spy", "output": ".git/hooks/post"}
-    record(lab, cmd="date > out.txt", outputs=["out.txt"], exit=0, hpc={"resources": told})
-    lab.git(
-        "commit",
-        "-q",
-        "--amend",
-        "--allow-empty",
-        "-m",
-        lab.message().replace("[DATALAD SLURM RUN]", marker),
-    )
+    record(lab, marker, cmd="date > out.txt", outputs=["out.txt"], hpc={"resources": told})
     (shown,) = lab.reschedule(report=True)
     assert [line for line in shown["script"].splitlines() if line.startswith("#SBATCH")] == [
         "#SBATCH --job-name=date",
