@@ -27,7 +27,7 @@ for datalad_hpc_file in "$MODULESHOME/init/bash" "$LMOD_PKG/init/bash" /etc/prof
     if ! command -v module >/dev/null && [ -r "$datalad_hpc_file" ]; then . "$datalad_hpc_file"; fi
 done
 if ! command -v module >/dev/null; then
-    echo "datalad-hpc: there is no command 'module' on $(hostname), so the modules of the" \
+    echo "datalad-hpc: there is no command 'module' on $(uname -n), so the modules of the" \
         "setting datalad.hpc.modules cannot be loaded and the job's command was not run" >&2
     exit 1
 fi"""
@@ -37,7 +37,7 @@ _LOAD_MODULE = """\
 if ! module load {name} || [[ ${{MODULE_VERSION-}} == 3.* && :$LOADEDMODULES: != *:{name}[:/]* ]]
 then
     echo "datalad-hpc: the module" {name} "of the setting datalad.hpc.modules could not be" \
-        "loaded on $(hostname), so the job's command was not run" >&2
+        "loaded on $(uname -n), so the job's command was not run" >&2
     exit 1
 fi"""
 

@@ -94,6 +94,11 @@ class Schedule(Interface):
             "outputs=['out/s1.tsv'])",
         ),
         dict(
+            text="Ask for four processors, three hours, memory and a GPU",
+            code_cmd="datalad schedule -r '4 3:00 15G gpu' -o out.txt -- './fit > out.txt'",
+            code_py="schedule('./fit > out.txt', outputs=['out.txt'], resources='4 3:00 15G gpu')",
+        ),
+        dict(
             text="An array job, each task of which writes a file with its index",
             code_cmd="datalad schedule -o 'out/part-{task}.dat' sbatch --array=1-20 job.sh",
             code_py="schedule('sbatch --array=1-20 job.sh', outputs=['out/part-{task}.dat'])",
