@@ -384,3 +384,17 @@ def test_a_sweep_in_a_container(lab: Lab) -> None:
         assert record["cmd"] == f"sh images/tool sh -c 'echo $INSIDE {sub}' > {{outputs}}"
         assert record["extra_inputs"] == ["images/tool"]
         assert record["hpc"]["container"] == "tool"
+
+
+def test_lines_of_a_batch_in_containers(local_lab: Lab) -> None:
+    configure(local_lab.dataset)
+    lines: list[Any] = [
+        {"cmd": "env > {outputs}", "container": "tool", "outputs": ["1.txt"]},
+        "-n tool -o 2.txt -- 'env > {outputs}'",
+        "-o 3.txt -- 'env > {outputs}'",
+    ]
+    jobs = local_lab.schedule_all(None, batch=lines)
+    assert {job["status"] for job in jobs} == {"ok"}
+    local_lab.wait()
+    inside = ["INSIDE=yes" in (local_lab.root / f"{i}.txt").read_text() for i in (1, 2, 3)]
+    assert inside == [True, True, False]
