@@ -220,15 +220,14 @@ def _found(workplace: Workplace, dataset: Any, above: str, name: str) -> Contain
     for subdataset in Subdatasets()(
         dataset=dataset, result_renderer="disabled", return_type="list"
     ):
+        called = subdataset["gitmodule_name"]
         path = os.path.relpath(subdataset["path"], dataset.path)
-        for begin in dict.fromkeys((subdataset["gitmodule_name"], path)):
-            if name.startswith(f"{begin}/"):
+        for beginning in {f"{called}/", f"{path}/"}:
+            if name.startswith(beginning):
                 below = posixpath.join(above, path)
-                rest = name[len(begin) + 1 :]
-                found = _found_below(workplace, below, rest)
+                found = _found_below(workplace, below, name.removeprefix(beginning))
                 if found:
-                    prefix = subdataset["gitmodule_name"]
-                    return replace(found, name=f"{prefix}/{found.name}")
+                    return replace(found, name=f"{called}/{found.name}")
     return None
 
 

@@ -82,6 +82,13 @@ class Schedule(Interface):
             "foreach={'sub': ['s1', 's2']}, inputs=['raw/{sub}.nii'], outputs=['out/{sub}.tsv'])",
         ),
         dict(
+            text="Run it in a container of the dataset (see 'datalad containers-add')",
+            code_cmd="datalad schedule -n tool -i raw/s1.nii -o out/s1.tsv -- "
+            "volume {inputs} {outputs}",
+            code_py="schedule('volume {inputs} {outputs}', container='tool', "
+            "inputs=['raw/s1.nii'], outputs=['out/s1.tsv'])",
+        ),
+        dict(
             text="Submit a batch script that writes into the directory 'out'",
             code_cmd="datalad schedule -o out/ sbatch job.sh",
             code_py="schedule('sbatch job.sh', outputs=['out/'])",
