@@ -42,6 +42,7 @@ def deaths(world: World, note: Note) -> Iterator[Death]:
     world.set_back("start")
     command = world.command("schedule", None, scheduler=world.scheduler, batch=batch_of(world))
     points = points_of(command)
+    world.wait()
     (complete,) = (
         number
         for number, what in enumerate(points, 1)
