@@ -111,6 +111,11 @@ class Schedule(Interface):
             code_py="schedule('sbatch --array=1-20 job.sh', outputs=['out/part-{task}.dat'])",
         ),
         dict(
+            text="Run a submission script of the site's, and track all jobs that it submits",
+            code_cmd="datalad schedule --submits -o out/ -- ./submit_all.sh a b",
+            code_py="schedule('./submit_all.sh a b', outputs=['out/'], submits=True)",
+        ),
+        dict(
             text="A job for each line of a file, such as '-i raw/1.nii -o out/1.tsv sbatch job.sh'",
             code_cmd="datalad schedule --from jobs.txt",
             code_py="schedule(batch='jobs.txt')",

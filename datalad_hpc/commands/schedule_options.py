@@ -176,8 +176,9 @@ PARAMETERS = dict(
         args=("--submits",),
         action="store_true",
         doc="""COMMAND submits jobs itself, such as a site's own submission script.
-        It is run here and now, and all jobs that it submits are tracked
-        together.""",
+        It is run here and now, not through a shell, and all jobs that it
+        submits are tracked together: those of each sbatch that it calls, and
+        those whose ids it prints.""",
     ),
     batch=Parameter(
         args=("--from",),
