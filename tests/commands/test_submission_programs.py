@@ -167,7 +167,7 @@ def test_jobs_see_no_difference(local_lab: Lab, monkeypatch: pytest.MonkeyPatch)
         ("true", "has ended well, but submitted no job"),
         ("exit 3", "failed (exit code 3) before it had submitted a job"),
         ("kill -9 $$", "ended by signal 9 before it had submitted a job"),
-        ("sbatch --array=x job.sh; echo 17; echo Submitted batch job 18", "submitted no job"),
+        ("sbatch --array=x job.sh; echo 1; echo Submitted batch job 1", "submitted no job"),
     ],
 )
 def test_a_program_that_submits_nothing_reserves_nothing(
@@ -176,9 +176,9 @@ def test_a_program_that_submits_nothing_reserves_nothing(
     lab = local_lab
     program(lab, text)
     lab.write("out/old")
+    assert lab.run("sbatch job.sh other", outputs=["out/other"])["slurm_job_id"] == "1"
     job = submit(lab)
     assert job["status"] == "impossible"
-    assert text_of(job).startswith("Nothing was submitted: ./submit.sh ") or words in text_of(job)
     assert words in text_of(job)
     assert lab.listed() == {}
     assert (lab.root / "out/old").is_symlink()

@@ -10,6 +10,7 @@ import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.job import JobKey, JobStatus, Phase, Submission, TaskStatus
+from datalad_hpc.schedulers.base import ANYBODYS
 from datalad_hpc.schedulers.slurm_rows import (
     Row,
     certainly_live,
@@ -167,6 +168,22 @@ def test_start_and_end_of_a_job_span_its_tasks() -> None:
 )
 def test_whose_row_it_is(values: dict[str, Any], ours: bool) -> None:
     assert is_ours(row(**values), key()) is ours
+
+
+@pytest.mark.parametrize(
+    ("token", "values", "ours"),
+    [
+        ("", {"evidence": "sbatch other.sh"}, True),
+        ("", {"evidence": "sbatch other.sh", "submitted": NOON - timedelta(days=2)}, False),
+        ("", {}, False),
+        ("", {"evidence": "datalad-hpc:other", "lasting": False}, False),
+        (ANYBODYS, {"evidence": "sbatch other.sh", "submitted": NOON - timedelta(days=2)}, True),
+        (ANYBODYS, {}, True),
+    ],
+)
+def test_whose_row_it_is_without_a_token(token: str, values: dict[str, Any], ours: bool) -> None:
+    """A job that a program has named is none that is tracked already; or any job is meant."""
+    assert is_ours(row(**values), replace(key(), token=token)) is ours
 
 
 def test_the_cluster_decides_where_it_is_known() -> None:
