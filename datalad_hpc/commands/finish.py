@@ -28,7 +28,8 @@ class Finish(Interface):
 
     The scheduler is asked once for all open jobs. Each job that completed gets
     one commit, which holds its outputs and logs, a file with the scheduler's
-    facts, and a record from which ``datalad reschedule`` runs it again. Jobs
+    facts, and a record from which ``datalad reschedule`` runs it again. So does
+    each task of a sweep, without such a file, while others may still run. Jobs
     that still wait or run are reported and left alone, failed ones likewise
     until they are closed or committed.
 
@@ -42,8 +43,8 @@ class Finish(Interface):
             args=("job_ids",),
             metavar="JOBID",
             nargs="*",
-            doc="""ids of the jobs to finish, as --list-open-jobs shows them; by
-            default all open ones.""",
+            doc="""ids of the jobs to finish, as --list-open-jobs shows them, or
+            ID_TASK for one task of a sweep; by default all open ones.""",
         ),
         dataset=Parameter(
             args=("-d", "--dataset"),

@@ -13,6 +13,8 @@ from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import OutputsClaimed, StoreUnusable
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job
 from datalad_hpc.store import open_store
+from datalad_hpc.store.engine import connected, writing
+from datalad_hpc.store.migrations import MIGRATIONS
 from datalad_hpc.store.tables import SCHEMA_VERSION
 from tests.store.helpers import contend, file_of
 
@@ -147,3 +149,42 @@ def test_what_an_older_program_still_claims_counts(old: str, new_job: NewJob) ->
         with pytest.raises(OutputsClaimed, match=r"late \(job 3\)"):
             store.reserve(new_job("late"))
         store.reserve(new_job("other"))
+
+
+@pytest.fixture
+def of_version_3(old: str) -> str:
+    """The same as version 3 left it: the open job is an array, the finish of which was killed."""
+    with connected(old, 5) as connection, writing(connection):
+        for step in MIGRATIONS[:2]:
+            step(connection)
+        connection.exec_driver_sql("PRAGMA user_version = 3")
+    with sqlite3.connect(file_of(old)) as connection:
+        connection.execute("UPDATE jobs SET [commit] = 'c0ffee', ref = 'refs/heads/main'")
+        for task in (0, 2):
+            connection.execute(
+                "INSERT INTO claims (job, task, path, kind, role, stem) VALUES (3, ?, ?, ?, ?, ?)",
+                (task, f"of/{task}", "file", "output", f"of/{task}/"),
+            )
+            connection.execute(
+                "INSERT INTO tasks VALUES (3, ?, '{}', 'COMPLETED', '{}', ?)",
+                (task, "c0ffee" * (task == 0)),
+            )
+    return old
+
+
+def test_an_open_array_of_version_3_is_no_sweep(of_version_3: str, new_job: NewJob) -> None:
+    with open_store(of_version_3) as store:
+        array = store.open_jobs()[2]
+        assert (array.tasks, array.parts, array.request.sweep) == ((0, 2), (), ())
+        assert {claim.path: claim.task for claim in array.claims if claim.task is not None} == {
+            "of/0": 0,
+            "of/2": 2,
+        }
+        assert (array.commit, array.ref) == ("c0ffee", "refs/heads/main")
+        assert store.left_out(array) == {2}
+        with pytest.raises(OutputsClaimed, match="job 3"):
+            store.reserve(new_job("of/2"))
+        store.finished([array.unit])
+        assert len(store.open_jobs()) == 2
+        store.reserve(new_job("of/2"))
+    assert layout(of_version_3)["version"] == [(SCHEMA_VERSION,)]
