@@ -10,7 +10,7 @@ import pytest
 
 from datalad_hpc.commit.annexing import FILES_EACH
 from datalad_hpc.record import read_record
-from tests.commands.conftest import Lab, text_of
+from tests.commands.conftest import Lab, ask_store, text_of
 
 WRITES = "mkdir -p out; echo $1 > out/$1.dat; echo text > out/$1.txt"
 
@@ -253,3 +253,14 @@ def test_an_adjusted_branch_is_refused_and_nothing_is_lost(lab: Lab) -> None:
     assert list(lab.listed()) == jobs
     lab.git("checkout", "-q", branch)
     assert [res["status"] for res in lab.finish()] == ["ok"] * 3
+
+
+def test_a_job_closed_after_its_commit_was_planned_was_not_committed(local_lab: Lab) -> None:
+    """A round that was to commit it died before it moved the branch."""
+    lab = local_lab
+    lab.script("exit 3")
+    job = lab.schedule("sbatch job.sh", outputs=["out"])["slurm_job_id"]
+    lab.wait()
+    ask_store(lab, f"UPDATE jobs SET [commit] = '{'c' * 40}', ref = 'refs/heads/main'")
+    assert [res["status"] for res in lab.finish(close_failed_jobs=True)] == ["ok"]
+    assert "is over already: closed without a commit (" in text_of(lab.finish(job)[0])

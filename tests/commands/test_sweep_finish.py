@@ -324,3 +324,32 @@ def test_a_sweep_that_was_forgotten(sweep_lab: Lab, local_spool: Path) -> None:
     assert by_id(lab.finish(f"{job}_2", commit_failed_jobs=True)) == {f"{job}_2": "ok"}
     assert by_id(lab.finish(job, close_failed_jobs=True)) == {f"{job}_1": "ok", f"{job}_3": "ok"}
     assert lab.listed() == {}
+
+
+def test_a_sweep_of_a_worktree_that_was_removed(sweep_lab: Lab) -> None:
+    lab = sweep_lab
+    job = sweep(lab)
+    lab.wait()
+    assert by_id(lab.finish(f"{job}_0")) == {f"{job}_0": "ok"}
+    elsewhere = "json_set(details, '$.worktree', 'worktrees/gone')"
+    ask_store(lab, f"UPDATE jobs SET details = {elsewhere}")
+    (told,) = lab.finish()
+    assert "which was removed; give it up" in text_of(told)
+    assert by_id(lab.finish(job, close_failed_jobs=True)) == {job: "ok"}
+    standings = [("finished",), *[("closed",)] * 3]
+    assert ask_store(lab, "SELECT standing FROM tasks ORDER BY number") == standings
+    assert text_of(lab.finish(job)[0]).endswith("of its tasks 1 finished, 3 closed")
+
+
+def test_what_was_planned_but_never_committed_is_decided_anew(sweep_lab: Lab) -> None:
+    """A round died after the plan; the commits are in no branch, and may be gone from Git."""
+    lab = sweep_lab
+    job = sweep(lab, FAILS)
+    lab.wait()
+    planned = f"[commit] = '{'c' * 40}', ref = 'refs/heads/main'"
+    ask_store(lab, f"UPDATE tasks SET {planned}")
+    results = by_id(lab.finish(f"{job}_1", close_failed_jobs=True))
+    assert results == {f"{job}_1": "ok"}
+    assert text_of(lab.finish(f"{job}_1")[0]).endswith("over already: closed without a commit")
+    assert by_id(lab.finish()) == {f"{job}_{index}": "ok" for index in (0, 2, 3)}
+    assert set(commits(lab)) == {f"{job}_{index}" for index in (0, 2, 3)}
