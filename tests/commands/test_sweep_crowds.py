@@ -25,6 +25,7 @@ from datalad_hpc.job import (
 from datalad_hpc.rounds import Round, Wishes, layout
 from datalad_hpc.store import Store, open_store
 from datalad_hpc.store.rows import now
+from datalad_hpc.sweeps import batch_script_body
 from datalad_hpc.workplace import Workplace
 from tests.children import start
 from tests.commands.conftest import Lab
@@ -102,7 +103,7 @@ def ended_sweep(place: tuple[Workplace, Store], name: str, number: int) -> None:
             created=now(),
             submitted=None,
             request=request,
-            script="",
+            script=batch_script_body([f"run {value['v']}" for value in values]),
             submit_line=(),
             tasks=tuple(range(number)),
             head="",
