@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from datalad_hpc.claims import ClaimedPaths
+from datalad_hpc.commit.recording import Layout
 from datalad_hpc.deciding import Ready
 from datalad_hpc.dependencies import inputs_of
 from datalad_hpc.job import Claim, Job, JobState, JobStatus, Phase, TaskStatus
@@ -154,12 +155,14 @@ def _held_back(this: Round, ready: Ready, earlier: Mapping[int, _Earlier]) -> Re
 
 
 def readers(this: Round, jobs: Sequence[Job], answers: Answers) -> dict[int, list[str]]:
-    """Labels of jobs that may still read outputs in an alternative directory, by the maker's row.
+    """Labels of jobs that may still read outputs which are taken away, by the maker's row.
 
-    They are looked for after the schedulers were asked: a job that comes later has to find its
+    So are those in an alternative directory, and with ``--branches`` those in the work tree.
+    Readers are looked for after the schedulers were asked: a job that comes later has to find its
     predecessor live, see :mod:`.dependencies`.
     """
-    there = {job.key: job for job in jobs if job.request.alternative}
+    all_of_them = this.wishes.layout is Layout.BRANCHES
+    there = {job.key: job for job in jobs if all_of_them or job.request.alternative}
     found: dict[int, list[str]] = {row: [] for row in there}
     for job in this.store.open_jobs() if there else ():
         answer = answers.of(job)
@@ -180,6 +183,6 @@ def still_read(this: Round, job: Job, answers: Answers, labels: Sequence[str]) -
         return None
     text = (
         f"Job {job.label} is over and stays open until job {some_of(labels)} has ended, which "
-        f"reads its outputs in {job.request.alternative}"
+        f"reads its outputs in {job.request.alternative or this.root}"
     )
     return job_result(ACTION, this.root, "impossible", text, job, answer)

@@ -168,8 +168,8 @@ PARAMETERS = dict(
         dest="after",
         metavar="JOBID",
         action="append",
-        doc="""start the job only after this one has succeeded. Not needed for jobs
-        that make an input: these are waited for in any case.
+        doc="""start the job only after this one, or this task (ID_4), has succeeded.
+        Not needed for jobs that make an input: these are waited for in any case.
         [CMD: Can be given more than once. CMD]""",
     ),
     submits=Parameter(

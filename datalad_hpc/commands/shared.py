@@ -35,7 +35,7 @@ assume_ready_option = Parameter(
     constraints=EnsureChoice(None, "inputs", "outputs", "both"),
     doc="""assume that inputs need not be retrieved and/or existing outputs need
     not be made writable. This saves the time of these steps where you know that
-    they are not necessary.""",
+    they are not necessary. Jobs that make an input are not waited for either.""",
 )
 
 jobs_option = Parameter(

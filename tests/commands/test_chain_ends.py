@@ -107,6 +107,20 @@ def test_layouts_keep_the_order(local_lab: Lab, layout: str) -> None:
         assert not (lab.root / "a.txt").exists()
 
 
+def test_outputs_do_not_go_to_a_branch_while_they_are_read(local_lab: Lab) -> None:
+    lab = local_lab
+    lab.write("start.txt")
+    first = scheduled(lab, "echo a > a.txt", outputs=["a.txt"])
+    lab.wait()
+    second = scheduled(lab, f"{GATE}cp a.txt b.txt", inputs=["a.txt"], outputs=["b.txt"])
+    results = {res["slurm_job_id"]: res for res in lab.finish(branches=True)}
+    assert f"until job {second} has ended" in text_of(results[first])
+    let_go(lab)
+    lab.wait()
+    done = lab.finish(branches=True)
+    assert [res["status"] for res in done] == ["ok", "ok"], done
+
+
 def test_a_chain_is_run_again_in_order(local_lab: Lab) -> None:
     lab = local_lab
     lab.write("start.txt")
