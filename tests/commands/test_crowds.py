@@ -208,3 +208,39 @@ def recorded(lab: Lab, since: str) -> Iterator[int]:
         text = message.partition("=== Do not change lines below ===")[2].partition("^^^")[0]
         if text:
             yield json.loads(text)["slurm_job_id"]
+
+
+def test_chains_are_sound_whoever_is_faster(local_lab: Lab) -> None:
+    """Both ends of each chain are scheduled at once, while somebody finishes over and over."""
+    lab, number = local_lab, soak(8, 100)
+    lab.script(SCRIPT)
+    lab.script('mkdir -p second; cp "$1" "second/${1#first/}"', "copy.sh")
+    start_commit = lab.git("rev-parse", "HEAD").strip()
+
+    def schedule_first() -> list[str]:
+        names = [f"first/{name}" for name in range(number)]
+        return [lab.schedule(f"sbatch job.sh {name}", outputs=[name])["status"] for name in names]
+
+    def schedule_second() -> None:
+        for name in range(number):
+            command, options = f"sbatch copy.sh first/{name}", {"outputs": [f"second/{name}"]}
+            # As long as nobody makes it there is no such input.
+            while lab.schedule(command, inputs=[f"first/{name}"], **options)["status"] != "ok":
+                pass
+
+    def finish_all() -> None:
+        while len(lab.git("ls-files", "second").split()) < number:
+            bad = [res for res in lab.finish() if res["status"] == "error"]
+            assert not bad, bad
+
+    crowd = [start(schedule_first), start(schedule_second), start(finish_all)]
+    assert crowd[0].outcome().value == ["ok"] * number
+    for child in crowd[1:]:
+        child.outcome()
+    for name in range(number):
+        assert (lab.root / f"second/{name}").read_text() == f"first/{name}\n"
+    names = lab.git("log", "--reverse", "--format=", "--name-only", f"{start_commit}..").split()
+    for name in range(number):
+        assert names.index(f"first/{name}") < names.index(f"second/{name}")
+    assert lab.listed() == {}
+    assert lab.changes() == ""
