@@ -22,7 +22,7 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.globs import has_magic, split_glob
 from datalad_hpc.job import Claim, Job, JobState, Request
 from datalad_hpc.polling import ask
-from datalad_hpc.reads import AFTER_ALL, Reads, kind_of, tasks_read
+from datalad_hpc.reads import AFTER_ALL, Nearby, Reads, kind_of, tasks_read
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.schedulers.dependency import dependency_options
 from datalad_hpc.schedulers.sbatch import BatchCommand
@@ -181,11 +181,14 @@ def _without_way_up(path: str) -> str:
 
 def _makers(jobs: Sequence[Job], inputs: Sequence[Input], request: Request) -> Iterator[Earlier]:
     reads = Reads(each.claim for each in inputs)
+    nearby = Nearby(each.claim for each in inputs)
     for job in jobs:
         over = {part.index for part in job.parts if part.state is not JobState.OPEN}
         claims = [claim for claim in job.claims if claim.task is None or claim.task not in over]
-        made = ClaimedPaths((claim, job.label) for claim in claims if reads.meets(claim))
-        met = [each for each in inputs if made.holder(each.claim)]
+        read = [claim for claim in claims if reads.meets(claim)]
+        made = ClaimedPaths((claim, job.label) for claim in read)
+        near = sorted({position for claim in read for position in nearby.near(claim)})
+        met = [inputs[position] for position in near if made.holder(inputs[position].claim)]
         paths = tuple(dict.fromkeys(each.path for each in met))
         kind = _kind(met, claims) if request.sweep and job.tasks else AFTER_ALL
         yield Earlier(job, paths, tasks_read(reads, claims), kind=kind)

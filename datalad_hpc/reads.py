@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from datalad_hpc.claims import ClaimedPaths, matches
 from datalad_hpc.globs import Names, names_of, top_of
@@ -40,6 +42,26 @@ class Reads:
             return names_of(claim.path) in self._files
         near = self._tree.holder(claim) is not None
         return near and any(matches(claim, path) for path in self._files.values())
+
+
+class Nearby:
+    """Finds those of many paths that could meet a claim without a look at all of them."""
+
+    def __init__(self, paths: Iterable[Claim]) -> None:
+        """Take the paths; they are known by their position."""
+        self._at: dict[Names, list[int]] = defaultdict(list)
+        self._at_or_below: dict[Names, list[int]] = defaultdict(list)
+        for position, path in enumerate(paths):
+            names = _top(path)
+            self._at[names].append(position)
+            for length in range(len(names) + 1):
+                self._at_or_below[names[:length]].append(position)
+
+    def near(self, claim: Claim) -> set[int]:
+        """Paths at, above and below the claim, as far as its text and theirs are no globs."""
+        names = _top(claim)
+        above = (self._at.get(names[:length], ()) for length in range(len(names)))
+        return {*self._at_or_below.get(names, ()), *chain(*above)}
 
 
 def tasks_read(reads: Reads, claims: Iterable[Claim]) -> frozenset[int] | None:

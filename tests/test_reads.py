@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from datalad_hpc.claims import claim_for, collide
 from datalad_hpc.job import Claim, ClaimRole
-from datalad_hpc.reads import AFTER_ALL, AFTER_SAME_TASK, Reads, kind_of, tasks_read
+from datalad_hpc.reads import AFTER_ALL, AFTER_SAME_TASK, Nearby, Reads, kind_of, tasks_read
 
 PARTS = st.sampled_from("a b ab a* * *b ** [a]".split())  # noqa: SIM905
 PATHS = st.lists(PARTS, max_size=3).map("/".join).map(lambda path: path or ".")
@@ -18,6 +18,12 @@ CLAIMS = st.builds(claim_for, PATHS | PATHS.map("{}/".format))
 OF_TASKS = st.lists(
     st.builds(lambda claim, task: replace(claim, task=task), CLAIMS, st.none() | st.integers(0, 2))
 )
+
+
+@given(st.lists(CLAIMS, max_size=4), CLAIMS)
+def test_none_that_meets_a_claim_is_overlooked(paths: list[Claim], claim: Claim) -> None:
+    meeting = {position for position, path in enumerate(paths) if collide(path, claim)}
+    assert meeting <= Nearby(paths).near(claim)
 
 
 def log(path: str) -> Claim:
