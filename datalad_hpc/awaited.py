@@ -79,7 +79,7 @@ class Earlier:
                 "schedule the new job when it has, or without --alt-dir"
             )
 
-    def refuse_other_cluster(self, scheduler: str, cluster: str) -> None:
+    def refuse_other_cluster(self, scheduler: Scheduler, cluster: str) -> None:
         """Make sure that the scheduler of the new job knows this one.
 
         Raises
@@ -87,8 +87,8 @@ class Earlier:
         BadRequest
           It goes to another scheduler, or to another cluster.
         """
-        here, there = (self.job.scheduler, self.job.cluster), (scheduler, cluster)
-        if here != there:
+        here, there = (self.job.scheduler, self.job.cluster), (scheduler.name, cluster)
+        if here[0] != there[0] or not scheduler.is_same_cluster(here[1], there[1]):
             one, other = (f"{name} ({of})" if of else name for name, of in (here, there))
             raise BadRequest(
                 f"{self.called} is on {one}, and a job on {other} cannot wait for it; send the new "

@@ -145,7 +145,7 @@ def agreed(waits: Waits, scheduler: Scheduler, batch: BatchCommand) -> Waits:
     """
     cluster = scheduler.cluster_for(batch.options)
     for each in waits.live:
-        each.refuse_other_cluster(scheduler.name, cluster)
+        each.refuse_other_cluster(scheduler, cluster)
     foreign = foreign_conditions(scheduler, cluster, waits.foreign)
     conditions = (*waits.conditions, *foreign)
     dependency_options(batch, conditions)

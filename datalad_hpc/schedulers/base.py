@@ -84,6 +84,10 @@ class Scheduler(ABC):
         """The cluster that a submission with these options goes to, as :meth:`submit` names it."""
         return options.get("clusters", "")
 
+    def is_same_cluster(self, one: str, other: str) -> bool:
+        """Whether two names, as :meth:`submit` or :meth:`find` gave them, are of one cluster."""
+        return one == other
+
     @abstractmethod
     def submit(self, handover: Handover) -> Submission:
         """Hand one job over.

@@ -8,6 +8,7 @@ their answers mean together) and slurm_states (Slurm's words).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from datalad_hpc.schedulers.slurm_estimate import check_command, check_environme
 from datalad_hpc.schedulers.slurm_inquiry import Inquiry
 from datalad_hpc.schedulers.slurm_search import Search
 from datalad_hpc.schedulers.slurm_submit import (
+    cluster_name_in,
     failure,
     is_certain,
     is_final,
@@ -117,6 +119,14 @@ class Slurm(Scheduler):
     def largest_array(self) -> int | None:
         """Ask the controller for its configuration; see :meth:`.Scheduler.largest_array`."""
         return largest_array_in(self.ask(["scontrol", "show", "config"]))
+
+    def is_same_cluster(self, one: str, other: str) -> bool:
+        """Compare names; an empty one is this cluster, which is asked for its name if need be."""
+        if one == other or (one and other):
+            return one == other
+        with contextlib.suppress(SchedulerUnreachable):
+            return (one or other) == cluster_name_in(self.ask(["scontrol", "show", "config"]))
+        return False
 
     def version(self) -> str:
         """Ask sinfo, which need not ask the controller; Debian's calls itself slurm-wlm."""

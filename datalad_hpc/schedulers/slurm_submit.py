@@ -181,3 +181,9 @@ def largest_array_in(text: str) -> int | None:
     (man page of slurm.conf); ``None`` where neither is told.
     """
     return min((int(size or tasks) for size, tasks in _ARRAY_LIMITS.findall(text)), default=None)
+
+
+def cluster_name_in(configuration: str) -> str:
+    """The cluster's name in what ``scontrol show config`` says, empty where there is none."""
+    found = re.search(r"^ClusterName\s*= *(\S+)", configuration, re.MULTILINE)
+    return found[1] if found else ""

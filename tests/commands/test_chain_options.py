@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from datalad.api import Dataset
 
-from tests.commands.conftest import Lab, ask_store, text_of
+from tests.children import start
+from tests.commands.conftest import Lab, ask_store, stand_in, text_of
 from tests.commands.test_chains import GATE, held, let_go, scheduled
 from tests.helpers import wait_for
 
@@ -229,3 +233,73 @@ class TestAlternativeDirectory:
         )
         lab.wait(third)
         assert [res["status"] for res in lab.finish()] == ["ok"] * 3
+
+
+@pytest.mark.slurm
+def test_without_an_answer_nothing_is_submitted(dataset: Dataset, before: Path) -> None:
+    lab = Lab(dataset, "slurm")
+    first = held(lab)
+    for program in ("sacct", "squeue", "scontrol"):
+        stand_in(before, program, "echo 'no answer today' >&2; exit 1\n")
+    job = lab.schedule("cp a.txt b.txt", inputs=["a.txt"], outputs=["b.txt"])
+    assert job["status"] == "impossible"
+    assert f"cannot be told whether job {first}, which makes a.txt, succeeds" in text_of(job)
+    # Nor while it cannot be told whether there is such a job.
+    ask_store(lab, f"UPDATE jobs SET state = 'submitting', job_id = '' WHERE job_id = '{first}'")
+    job = lab.schedule("cp a.txt b.txt", inputs=["a.txt"], outputs=["b.txt"])
+    assert job["status"] == "impossible"
+    assert "job submission-" in text_of(job)
+    for program in ("sacct", "squeue", "scontrol"):
+        (before / program).unlink()
+    # Now it is found again, and waited for.
+    job = lab.schedule("cp a.txt b.txt", inputs=["a.txt"], outputs=["b.txt"])
+    assert f"waits for job {first}" in text_of(job)
+    let_go(lab)
+    lab.wait()
+    assert [res["status"] for res in lab.finish()] == ["ok", "ok"]
+
+
+def test_a_job_that_is_being_submitted_is_waited_for(local_lab: Lab) -> None:
+    """Two at once, as from two terminals: the first retrieves its input for a while."""
+    lab = local_lab
+    lab.script("echo a > a.txt", "a.sh")
+    lab.write("in.dat")
+    token = "0123456789abcdef"
+    lock = lab.root / ".git" / "datalad" / "hpc" / f"submission-{token}.lock"
+    first = held(lab)
+    ask_store(lab, f"UPDATE jobs SET state = 'reserved', token = '{token}'")
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        child = start(lambda: text_of(lab.schedule("true", inputs=["a.txt"], outputs=["b.txt"])))
+        time.sleep(1)
+        ask_store(lab, "UPDATE jobs SET state = 'open'")
+    lock.unlink()
+    # Of the local scheduler's job the token is another one now, as if it were just accepted.
+    told = str(child.outcome().value)
+    assert f"waits for job {first} (a.txt)" in told
+    let_go(lab)
+    ask_store(lab, "UPDATE jobs SET state = 'closed'")
+
+
+@pytest.mark.slurm
+def test_a_job_that_waits_for_ever_says_so(dataset: Dataset) -> None:
+    lab = Lab(dataset, "slurm")
+    first = held(lab, "false")
+    second = scheduled(
+        lab,
+        "cp a.txt b.txt",
+        inputs=["a.txt"],
+        outputs=["b.txt"],
+        resources=["kill-on-invalid-dep=no"],
+    )
+    let_go(lab)
+    lab.wait(first)
+    wait_for(lambda: "chain_note" in lab.listed()[second] and "failed" in listed(lab, second))
+    assert f"its predecessor, job {first}, failed, so that it never starts" in listed(lab, second)
+    subprocess.run(["scancel", second], check=True)
+    lab.wait()
+    assert [res["status"] for res in lab.finish(close_failed_jobs=True)] == ["ok", "ok"]
+
+
+def listed(lab: Lab, job: str) -> str:
+    return text_of(lab.listed()[job])
