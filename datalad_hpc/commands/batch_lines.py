@@ -41,6 +41,18 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 """What a value has to be, by the annotation of its parameter."""
 
+WIDER: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "foreach": (
+        lambda value: _is_text(value) or _is_texts(value) or _is_table(value),
+        "text, a list of texts, or lists of values by name",
+    ),
+    "after": (
+        lambda value: _is_id(value) or _are_ids(value),
+        "a job id or a list of them",
+    ),
+}
+"""The same of parameters that take more."""
+
 
 def schedule_lines(workplace: Workplace, asked: Mapping[str, Any]) -> Iterator[Result]:
     """Schedule, or only show, what all lines of a batch ask for.
@@ -158,7 +170,7 @@ def _refuse_unknown(said: Mapping[str, Any]) -> None:
 
 def _refuse_unfit(name: str, value: Any) -> None:
     """Refuse a value of the wrong kind, or one that the command line would refuse."""
-    is_fit, kind = KINDS[_annotations()[name]]
+    is_fit, kind = WIDER.get(name) or KINDS[_annotations()[name]]
     if not is_fit(value):
         raise BadRequest(f"{name!r} is {value!r}, but has to be {kind}")
     _converted(name, value)
@@ -186,6 +198,18 @@ def _is_text(value: Any) -> bool:
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(map(_is_text, value))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_are_ids, value.values()))
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_id, value))
+
+
+def _is_id(value: Any) -> bool:
+    return _is_text(value) or type(value) is int
 
 
 class _Parser(ArgumentParserDisableAbbrev):

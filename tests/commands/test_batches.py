@@ -154,6 +154,8 @@ WRONG = {
     '{"cmd": "sbatch job.sh", "on_failure": "stop"}': "'on_failure' is not known",
     '{"cmd": 1, "outputs": "out/1"}': "'cmd' is 1, but has to be text or a list of texts",
     '{"cmd": "x", "outputs": [1]}': "'outputs' is [1], but has to be text or a list of texts",
+    '{"cmd": "x", "outputs": "1", "foreach": {"a": "b"}}': "has to be text, a list of texts, or",
+    '{"cmd": "x", "outputs": "1", "after": 1.5}': "'after' is 1.5, but has to be a job id or a",
     '{"cmd": "x", "outputs": "1", "message": ["a"]}': "'message' is ['a'], but has to be text",
     '{"cmd": "x", "outputs": "1", "jobs": true}': "'jobs' is True, but has to be a whole number",
     '{"cmd": "x", "outputs": "1", "jobs": 0}': "'jobs' is 0, but has to be",
@@ -361,7 +363,7 @@ def test_the_rest_of_a_sweep_is_submitted(lab: Lab, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Local, "submit", submit)
     monkeypatch.setattr(Local, "largest_array", lambda _: 2)
     lines = [
-        {"cmd": "echo {sub} > {outputs}", "outputs": "{sub}.txt", "foreach": "sub=a,b"},
+        {"cmd": "echo {sub} > {outputs}", "outputs": "{sub}.txt", "foreach": {"sub": ["a", "b"]}},
         {"cmd": "echo {sub} > {outputs}", "outputs": "{sub}.txt", "foreach": "sub=c,d,e,f,g"},
     ]
     results = schedule(lab, lines)
@@ -381,9 +383,14 @@ def test_the_rest_of_a_sweep_is_submitted(lab: Lab, monkeypatch: pytest.MonkeyPa
 def test_a_line_waits_for_another_one(lab: Lab) -> None:
     lines = ["-o one.txt 'echo x > {outputs}'", "-i one.txt -o two.txt 'cat {inputs} > {outputs}'"]
     results = schedule(lab, lines)
-    assert f"waits for job {results[0]['slurm_job_id']}" in text_of(results[1])
+    first = results[0]["slurm_job_id"]
+    assert f"waits for job {first}" in text_of(results[1])
+    (third,) = schedule(
+        lab, [json.dumps({"cmd": "echo > {outputs}", "outputs": "x", "after": int(first)})]
+    )
+    assert third["status"] == "ok", text_of(third)
     lab.wait()
-    assert [res["status"] for res in lab.finish()] == ["ok", "ok"]
+    assert [res["status"] for res in lab.finish()] == ["ok"] * 3
 
 
 def test_the_scheduler_is_asked_once_for_all_that_lines_wait_for(
