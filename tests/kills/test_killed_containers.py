@@ -59,10 +59,12 @@ def test_schedule(contained: World, record_property: Note) -> None:
     tried = range(TRIED_OF // 2 + 1, len(points) + 1, TRIED_OF)
     record_property(f"points of an image on {world.scheduler}", f"{len(tried)} of {len(points)}")
     assert tried
-    for turn, number in enumerate(tried):
+    for number in tried:
         world.set_back("contained")
         start = world.git("rev-parse", "HEAD").strip()
-        death = Death(number, with_children=turn % 2 == 1)
+        # A git-annex whose reader is gone may hang for ever, and keep its lock on the image: the
+        # next command is refused then, whether it is ours or git-annex's own.
+        death = Death(number, with_children=True)
         died = world.schedule(command, death, **wish).last_word
         wait_for(lambda: all(job["slurm_job_id"].isdecimal() for job in world.listed()))
         again = world.schedule(command, **wish).value[-1]
