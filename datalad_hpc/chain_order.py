@@ -57,9 +57,10 @@ def give_reasons(jobs: Sequence[Job], earlier: Sequence[Job], answers: Answers) 
         answer = answers.of(job)
         before = [known[row] for row in job.depends_on if row in known]
         failed = [each for each in before if _has_failed(each, answers)]
-        if answer and failed and any(map(_never_started, answer.tasks)):
+        in_vain = any(each.state.holds_claims and _has_all_failed(each, answers) for each in failed)
+        if answer and failed and any(_never_starts(task, in_vain) for task in answer.tasks):
             told[job.key] = _reason(answer, failed)
-            answers.statuses[job.key] = _with_reason(answer, told[job.key])
+            answers.statuses[job.key] = _with_reason(answer, told[job.key], in_vain)
         elif labels := [each.label for each in before if _is_live(each, answers)]:
             told[job.key] = f"waits for job {some_of(labels)}"
     return told
@@ -70,9 +71,15 @@ def _is_live(job: Job, answers: Answers) -> bool:
     return answer is not None and answer.phase is Phase.LIVE
 
 
-def _never_started(task: TaskStatus) -> bool:
+def _never_starts(task: TaskStatus, in_vain: bool) -> bool:
+    """Whether a task was ended before it began, or waits in vain: of that sacct has no word."""
     ended = task.state.startswith("CANCELLED") and not task.elapsed
-    return ended or task.reason == NEVER
+    return ended or task.reason == NEVER or (in_vain and task.state == "PENDING")
+
+
+def _has_all_failed(job: Job, answers: Answers) -> bool:
+    answer = answers.of(job)
+    return answer is not None and all(task.phase is Phase.FAILED for task in answer.tasks)
 
 
 def _has_failed(job: Job, answers: Answers) -> bool:
@@ -90,9 +97,10 @@ def _reason(answer: JobStatus, failed: Sequence[Job]) -> str:
     return reason + never * (answer.phase is Phase.LIVE)
 
 
-def _with_reason(answer: JobStatus, reason: str) -> JobStatus:
+def _with_reason(answer: JobStatus, reason: str, in_vain: bool) -> JobStatus:
     tasks = (
-        replace(task, reason=reason) if _never_started(task) else task for task in answer.tasks
+        replace(task, reason=reason) if _never_starts(task, in_vain) else task
+        for task in answer.tasks
     )
     return replace(answer, tasks=tuple(tasks))
 

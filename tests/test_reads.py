@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datalad_hpc.claims import claim_for, collide
 from datalad_hpc.job import Claim, ClaimRole
 from datalad_hpc.reads import AFTER_ALL, AFTER_SAME_TASK, Nearby, Reads, kind_of, tasks_read
+
+SLOWLY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 PARTS = st.sampled_from("a b ab a* * *b ** [a]".split())  # noqa: SIM905
 PATHS = st.lists(PARTS, max_size=3).map("/".join).map(lambda path: path or ".")
@@ -20,6 +22,7 @@ OF_TASKS = st.lists(
 )
 
 
+@SLOWLY
 @given(st.lists(CLAIMS, max_size=4), CLAIMS)
 def test_none_that_meets_a_claim_is_overlooked(paths: list[Claim], claim: Claim) -> None:
     meeting = {position for position, path in enumerate(paths) if collide(path, claim)}
@@ -30,6 +33,7 @@ def log(path: str) -> Claim:
     return claim_for(path, ClaimRole.LOG)
 
 
+@SLOWLY
 @given(st.lists(CLAIMS, max_size=4), CLAIMS)
 def test_what_is_read_meets_an_output_as_claims_do(read: list[Claim], made: Claim) -> None:
     assert Reads(read).meets(made) is any(collide(path, made) for path in read)
@@ -95,6 +99,7 @@ def test_tasks_wait_for_their_likes_where_these_are_enough(
     assert kind_of({task: map(claim_for, paths) for task, paths in read.items()}, made) == kind
 
 
+@SLOWLY
 @given(st.dictionaries(st.integers(0, 2), st.lists(CLAIMS, max_size=2)), OF_TASKS)
 def test_no_task_waits_for_too_little(read: dict[int, list[Claim]], made: list[Claim]) -> None:
     if kind_of(read, made) == AFTER_SAME_TASK:
