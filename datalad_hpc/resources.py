@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.schedulers.sbatch_options import (
@@ -179,6 +178,8 @@ def _checked(name: str, value: str | None) -> Option:
 
 
 def _not_understood(word: str, name: str = "") -> BadRequest:
+    from difflib import get_close_matches
+
     known = sorted(SBATCH.names - UNSUITED.keys() | {"gpu"})
     close = get_close_matches(name or word.lstrip("-"), known, n=3)
     meant = f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -101,9 +101,12 @@ def _end_of(index: int) -> str:
 
 
 def script_of_task(script: str, index: int) -> str:
-    """The batch script of a sweep as it would be for one of its tasks alone."""
+    """The batch script of a sweep as it would be for one of its tasks alone.
+
+    The whole script where it cannot be taken apart, as that of another version may be.
+    """
     before, commands = _taken_apart(script)
-    return f"{before}{commands[index]}\n"
+    return f"{before}{commands[index]}\n" if index < len(commands) else script
 
 
 @lru_cache(maxsize=4)

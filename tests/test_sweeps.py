@@ -32,6 +32,10 @@ def test_a_command_may_look_like_the_next_task() -> None:
     ]
 
 
+def test_a_script_of_another_form_stays_whole() -> None:
+    assert script_of_task("#!/bin/sh\ntrue\n", 3) == "#!/bin/sh\ntrue\n"
+
+
 def test_tables_multiply_and_the_last_one_changes_fastest() -> None:
     rows = combined([[{"a": "1"}, {"a": "2"}], [{"b": "x", "c": "p"}, {"b": "y", "c": "q"}]])
     assert [row["a"] + row["b"] + row["c"] for row in rows] == ["1xp", "1yq", "2xp", "2yq"]
