@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from datalad_hpc import sweeping
-from tests.helpers import wait_for
-from tests.kills.test_killed_anywhere import USERS, Note, another, deaths
+from tests.helpers import soak, wait_for
+from tests.kills.test_killed_anywhere import PARTS, USERS, Note, another, deaths
 from tests.kills.world import World
 
 pytestmark = pytest.mark.soak
@@ -18,7 +18,7 @@ COMMAND = "echo {{v}} >> {live}/runs; mkdir -p swept; echo {{v}} > {{outputs}}"
 OUTPUTS = ["swept/{v}"]
 
 
-@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("part", range(soak(1, PARTS)))
 def test_schedule(
     world: World, part: int, record_property: Note, monkeypatch: pytest.MonkeyPatch
 ) -> None:
