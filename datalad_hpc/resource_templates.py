@@ -77,7 +77,12 @@ def list_templates(workplace: Workplace, action: str) -> Iterator[Result]:
     """A result for each template, with what it means; or with what is wrong with it."""
     found = templates(workplace)
     if not found:
-        yield result(action, workplace.root, "notneeded", "no template is configured")
+        # DataLad shows nothing of what was not needed.
+        text = (
+            "no template is configured; make one with "
+            '`git config --global datalad.hpc.template.NAME "4 2:00 8G"`'
+        )
+        yield result(action, workplace.root, "ok", text)
     for template in found.values():
         options: dict[str, str] | None = None
         try:

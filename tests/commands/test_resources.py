@@ -143,7 +143,9 @@ def test_a_sweep_has_them_too(local_lab: Lab) -> None:
 def test_templates_are_listed_with_what_they_mean(
     local_lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert local_lab.schedule(None, list_templates=True)["status"] == "notneeded"
+    none = local_lab.schedule(None, list_templates=True)
+    assert none["status"] == "ok"
+    assert "no template is configured; make one with `git config" in text_of(none)
     configure(local_lab, "datalad.hpc.template.big", "16 1-0:00")
     configure(local_lab, "datalad.hpc.template.shared", "hold", file=".datalad/config")
     big, shared = local_lab.schedule_all(None, list_templates=True)
