@@ -21,6 +21,9 @@ from tests.helpers import wait_for
 
 NODES = ("n1", "n2")
 
+LARGEST_ARRAY = 5
+"""Tasks of an array: less than a site allows, so that it is soon reached."""
+
 DAEMONS = ("slurmctld", "slurmd", "munge", "sbatch", "squeue", "scontrol")
 
 PATIENCE = 20
@@ -55,6 +58,7 @@ SlurmdTimeout=2
 MessageTimeout=2
 KillWait=1
 MinJobAge=2
+MaxArraySize={largest_array}
 SchedulerType=sched/builtin
 SchedulerParameters=batch_sched_delay=0,sched_interval=1
 SelectType=select/cons_tres
@@ -75,7 +79,12 @@ class PrivateCluster:
         self.configuration = folder / "slurm.conf"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         host = os.uname().nodename.partition(".")[0]
-        text = CONFIGURATION.format(folder=folder, host=host, ports=_free_ports(1 + len(NODES)))
+        text = CONFIGURATION.format(
+            folder=folder,
+            host=host,
+            ports=_free_ports(1 + len(NODES)),
+            largest_array=LARGEST_ARRAY,
+        )
         self.configuration.write_text(text)
         # Without this line slurmd would look for a systemd that manages control groups.
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
