@@ -7,8 +7,8 @@ from typing import Any
 
 from datalad_hpc.job import Request
 from datalad_hpc.placeholders import is_submission
-from datalad_hpc.planned_logs import log_claims
-from datalad_hpc.planning import make_plan
+from datalad_hpc.plans.logs import log_claims
+from datalad_hpc.plans.planning import make_plan
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Estimate, Scheduler
 from datalad_hpc.workplace import Workplace

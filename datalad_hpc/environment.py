@@ -18,8 +18,8 @@ from datalad_hpc import process
 from datalad_hpc.errors import BadRequest, ProcessFailed, SchedulerUnreachable
 from datalad_hpc.job import Job, Request
 from datalad_hpc.placeholders import is_submission
+from datalad_hpc.plans.site_setup import modules_of
 from datalad_hpc.schedulers.base import Scheduler
-from datalad_hpc.site_setup import modules_of
 from datalad_hpc.workplace import Workplace
 
 SETTING = "datalad.hpc.record-environment"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from datalad_hpc.catching_up import complete_interrupted
-from datalad_hpc.chain_order import (
+from datalad_hpc.commit.hooks import hooks_folder, hooks_passed_over
+from datalad_hpc.commit.repository import Repository
+from datalad_hpc.commit.upkeep import let_git_clean_up
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.finish.catching_up import complete_interrupted
+from datalad_hpc.finish.chain_order import (
     awaited,
     give_reasons,
     in_order,
@@ -13,21 +17,17 @@ from datalad_hpc.chain_order import (
     readers,
     still_read,
 )
-from datalad_hpc.commit.hooks import hooks_folder, hooks_passed_over
-from datalad_hpc.commit.repository import Repository
-from datalad_hpc.commit.upkeep import let_git_clean_up
-from datalad_hpc.completing import commit_jobs
-from datalad_hpc.deciding import Ready, decide
-from datalad_hpc.deciding_sweeps import decide_sweep
-from datalad_hpc.errors import BadRequest
+from datalad_hpc.finish.completing import commit_jobs
+from datalad_hpc.finish.deciding import Ready, decide
+from datalad_hpc.finish.deciding_sweeps import decide_sweep
+from datalad_hpc.finish.rounds import ACTION, Round
+from datalad_hpc.finish.selecting import selected
 from datalad_hpc.job import Job
 from datalad_hpc.located import Locator
 from datalad_hpc.polling import Answers, ask, unknown_text
 from datalad_hpc.progress import showing
 from datalad_hpc.results import Result, error_result, explain, job_result, result
-from datalad_hpc.rounds import ACTION, Round
 from datalad_hpc.scheduling import settle
-from datalad_hpc.selecting import selected
 
 
 def finish(this: Round) -> Iterator[Result]:

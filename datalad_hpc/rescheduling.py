@@ -9,24 +9,24 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from datalad_hpc.choosing import Choice, Selection, chosen
 from datalad_hpc.claims import shown
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.errors import BadRequest, HpcError, SubmissionUncertain, SubmissionUntracked
-from datalad_hpc.filling import make_temporary
-from datalad_hpc.history import RecordedCommit, made_by
+from datalad_hpc.history.choosing import Choice, Selection, chosen
+from datalad_hpc.history.records import RecordedCommit, made_by
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import is_submission, recordable
-from datalad_hpc.planning import Plan, make_plan
+from datalad_hpc.plans.filling import make_temporary
+from datalad_hpc.plans.planning import Plan, make_plan
+from datalad_hpc.plans.resources import OF_ANYBODY, sound
+from datalad_hpc.plans.waiting import SchedulerNamed
 from datalad_hpc.record import Record
-from datalad_hpc.resources import OF_ANYBODY, sound
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.scheduling import schedule
-from datalad_hpc.staging import check_alternative
+from datalad_hpc.staging.sending import check_alternative
 from datalad_hpc.store import Store
-from datalad_hpc.waiting_plans import SchedulerNamed
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.rescheduling")

@@ -8,24 +8,24 @@ from dataclasses import replace
 from functools import partial
 
 from datalad_hpc.commit.head import ADJUSTED, checked_out
-from datalad_hpc.containers import container_facts
 from datalad_hpc.environment import of_host
 from datalad_hpc.errors import (
     BadRequest,
     InputsClaimed,
 )
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request, Submission
-from datalad_hpc.planned_logs import log_claims, logs_outside
-from datalad_hpc.planning import Plan
-from datalad_hpc.preparation import prepare
-from datalad_hpc.program_submission import adopt_program, submit_by_program
+from datalad_hpc.plans.containers import container_facts
+from datalad_hpc.plans.logs import log_claims, logs_outside
+from datalad_hpc.plans.planning import Plan
+from datalad_hpc.plans.waiting import SchedulerNamed, looked_at_again, planned
 from datalad_hpc.results import Result, job_result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import settle_submissions, submission_lock
-from datalad_hpc.submitting import let_go, submit_reserved
-from datalad_hpc.waiting_plans import SchedulerNamed, looked_at_again, planned
+from datalad_hpc.submitting.preparation import prepare
+from datalad_hpc.submitting.program_submission import adopt_program, submit_by_program
+from datalad_hpc.submitting.reserved import let_go, submit_reserved
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.scheduling")

@@ -10,7 +10,8 @@ from math import ceil
 
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, Request
-from datalad_hpc.planning import Plan
+from datalad_hpc.plans.planning import Plan
+from datalad_hpc.plans.waiting import SchedulerNamed, planned
 from datalad_hpc.results import Result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.schedulers.sbatch import with_dependency
@@ -23,8 +24,7 @@ from datalad_hpc.scheduling import (
 )
 from datalad_hpc.store import Store
 from datalad_hpc.submissions import submission_lock
-from datalad_hpc.submitting import let_go, submit_reserved
-from datalad_hpc.waiting_plans import SchedulerNamed, planned
+from datalad_hpc.submitting.reserved import let_go, submit_reserved
 from datalad_hpc.workplace import Workplace
 
 LARGEST_SCRIPT = 3_500_000

@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from datalad_hpc.job_script import job_script
+from datalad_hpc.plans.resources import UNSUITED, merged
 from datalad_hpc.process import run
-from datalad_hpc.resources import UNSUITED, merged
 from datalad_hpc.schedulers.batch_script import script_options
 from datalad_hpc.schedulers.sbatch_options import FLAGS, IGNORED_IN_SCRIPT, SYNONYMS, WITH_VALUE
-from tests.test_resources import PRINTABLE
+from tests.plans.test_resources import PRINTABLE
 
 ALLOWED = WITH_VALUE - UNSUITED.keys() - IGNORED_IN_SCRIPT - SYNONYMS.keys()
 OPTIONS = st.dictionaries(st.sampled_from(sorted(ALLOWED)), PRINTABLE, max_size=6)

@@ -15,14 +15,14 @@ from typing import Any
 
 from datalad.cli.parser import ArgumentParserDisableAbbrev, setup_parser_for_interface
 
-from datalad_hpc.batch_turns import Batch, Line
-from datalad_hpc.batches import dry_run_batch, schedule_batch
+from datalad_hpc.batches.lines import dry_run_batch, schedule_batch
+from datalad_hpc.batches.turns import Batch, Line
 from datalad_hpc.commands.schedule import Schedule, of_job
 from datalad_hpc.commands.schedule_options import PARAMETERS
 from datalad_hpc.commands.shared import chosen_scheduler, opened
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.job import Request
-from datalad_hpc.requests import make_request
+from datalad_hpc.plans.requests import make_request
 from datalad_hpc.results import Result, as_results
 from datalad_hpc.scheduling import ACTION
 from datalad_hpc.wording import some_of

@@ -158,9 +158,9 @@ class Finish(Interface):
         jobs: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         from datalad_hpc import finishing
+        from datalad_hpc.finish.rounds import ACTION, Round, Wishes, layout
         from datalad_hpc.placeholders import recordable
         from datalad_hpc.results import as_results
-        from datalad_hpc.rounds import ACTION, Round, Wishes, layout
         from datalad_hpc.workplace import Workplace
 
         workplace = Workplace.of(dataset, "finish jobs")

@@ -139,7 +139,7 @@ class Reschedule(Interface):
         jobs: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         from datalad_hpc import rescheduling
-        from datalad_hpc.choosing import Selection
+        from datalad_hpc.history.choosing import Selection
         from datalad_hpc.results import as_results
         from datalad_hpc.workplace import Workplace
 

@@ -156,7 +156,7 @@ class Schedule(Interface):
 
         workplace = Workplace.of(dataset, "schedule a job")
         if list_templates:
-            from datalad_hpc.resource_templates import list_templates as listed
+            from datalad_hpc.plans.resource_templates import list_templates as listed
 
             yield from listed(workplace, "schedule")
         elif batch is not None:
@@ -190,7 +190,7 @@ class Schedule(Interface):
 def _schedule_one(workplace: Workplace, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     from datalad_hpc import scheduling
     from datalad_hpc.dry_run import dry_run
-    from datalad_hpc.requests import make_request
+    from datalad_hpc.plans.requests import make_request
     from datalad_hpc.results import as_results
     from datalad_hpc.schedulers import scheduler_loader
     from datalad_hpc.sweeping import schedule_any

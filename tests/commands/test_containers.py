@@ -280,7 +280,7 @@ def test_only_who_asks_for_a_container_pays_for_it(local_lab: Lab) -> None:
     for more in ([], ["-n", "tool"]):
         argv = ["datalad", "schedule", *options, *more, "true"]
         modules = imported_by(f"from datalad.cli.main import main; main({argv!r})")
-        assert "datalad_hpc.containers" in modules
+        assert "datalad_hpc.plans.containers" in modules
         assert ("datalad_container.utils" in modules) == bool(more)
         assert "datalad_container.containers_list" not in modules
 

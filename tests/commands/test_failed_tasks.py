@@ -258,7 +258,7 @@ def test_what_cannot_be_put_back_is_told(local_lab: Lab, monkeypatch: pytest.Mon
 
 KILLER = """
 import os, signal, sys
-from datalad_hpc import completing
+from datalad_hpc.finish import completing
 from datalad_hpc.store import Store
 from datalad_hpc.commit import recording, restoring
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc import completing
+from datalad_hpc.finish import completing
 from tests.commands.conftest import Lab, text_of
 
 SETTINGS = ("gc.auto=1", "gc.autoPackLimit=1", "gc.autoDetach=false", "maintenance.auto=true",

@@ -255,7 +255,7 @@ def test_finish_between_two_batches(local_lab: Lab, before: Path) -> None:
         f'case " $* " in *" add "*) {second} echo $$ > {before}/reached; sleep 60; fi;; esac; '
         'exec REAL "$@"\n',
     )
-    small = "import datalad_hpc.completing as completing; completing.BATCH_JOBS = 1"
+    small = "import datalad_hpc.finish.completing as completing; completing.BATCH_JOBS = 1"
     command = started(lab, "finish", prelude=small)
     held(before)
     send(command, signal.SIGTERM)

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from datalad_hpc import completing, progress
+from datalad_hpc import progress
+from datalad_hpc.finish import completing
 from tests.commands.conftest import Lab
 
 UPDATE = "dlm_progress_update"

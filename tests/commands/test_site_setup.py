@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.site_setup import site_setup
+from datalad_hpc.plans.site_setup import site_setup
 from datalad_hpc.workplace import Workplace
 from tests.commands.conftest import Lab, text_of
 from tests.commands.test_resources import configure, dry

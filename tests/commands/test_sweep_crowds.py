@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from datalad_hpc.claims import claim_for
+from datalad_hpc.finish.rounds import Round, Wishes, layout
 from datalad_hpc.finishing import finish
 from datalad_hpc.job import (
     ClaimRole,
@@ -22,7 +23,6 @@ from datalad_hpc.job import (
     Submission,
     TaskStatus,
 )
-from datalad_hpc.rounds import Round, Wishes, layout
 from datalad_hpc.store import Store, open_store
 from datalad_hpc.store.rows import now
 from datalad_hpc.sweeps import batch_script_body

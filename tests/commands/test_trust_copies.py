@@ -17,8 +17,8 @@ import pytest
 from datalad_hpc.beneath import copy_file, opened
 from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import HpcError
-from datalad_hpc.returning import bring_back
-from datalad_hpc.staging import make_folders, stage_inputs
+from datalad_hpc.staging.returning import bring_back
+from datalad_hpc.staging.sending import make_folders, stage_inputs
 from tests.commands.conftest import Lab, text_of
 
 SECONDS = 1.0

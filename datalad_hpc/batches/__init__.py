@@ -1,0 +1,1 @@
+"""Many jobs from one file, which can be gone on with."""

@@ -1,0 +1,1 @@
+"""Which jobs wait for which others."""

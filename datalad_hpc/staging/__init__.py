@@ -1,0 +1,1 @@
+"""Inputs go out to an alternative directory, outputs come back."""
