@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from datalad_hpc.globs import top_of
-from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobStatus, TaskStatus
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job
+from datalad_hpc.status import JobStatus, TaskStatus
 
 FORMAT = 1
 """Version of the file's layout."""

@@ -1,4 +1,4 @@
-"""Values that every room may use: jobs, tasks, claims and what a scheduler says of them.
+"""Values that every room may use: jobs, their parts and claims.
 
 Paths of claims and folders are POSIX strings relative to the dataset's root,
 times are timezone-aware UTC, durations are seconds and sizes are bytes.
@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from datalad_hpc.member import Member
+from datalad_hpc.status import JobKey
 
 
 class ClaimKind(str, Enum):
@@ -64,91 +65,6 @@ class JobState(str, Enum):
 
 
 OPEN_STATES = (JobState.RESERVED, JobState.SUBMITTING, JobState.OPEN)
-
-
-class Phase(str, Enum):
-    """All that the stories need to know of a scheduler's state."""
-
-    LIVE = "live"
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class TaskStatus:
-    """What the scheduler said of one task.
-
-    Numbers are trusted with an ended phase only; ``None`` means "not told".
-    """
-
-    index: int | None
-    """The array index; ``None`` for a plain job."""
-    state: str
-    """The scheduler's own word, such as ``RUNNING`` or ``OUT_OF_MEMORY``."""
-    phase: Phase
-    reason: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    elapsed: float | None = None
-    """Seconds of wall time."""
-    cpu_time: float | None = None
-    """Seconds of processor time, user and system."""
-    peak_memory: int | None = None
-    """Bytes, the largest of the task's steps."""
-    nodes: str = ""
-    started: datetime | None = None
-    ended: datetime | None = None
-    job_id: str = ""
-    """Which of the jobs of a submission program it belongs to; empty for any other."""
-    number: int | None = None
-    """Its place among the tasks of all these jobs, whose indices may be the same."""
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """What the scheduler said of one job: a status per task, and facts of the job."""
-
-    job_id: str
-    tasks: tuple[TaskStatus, ...]
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Name, partition, what was asked for, and the like; JSON values only."""
-    identity: dict[str, str] = field(default_factory=dict)
-    """User, group and account: kept apart, since they are recorded on request only."""
-
-    @property
-    def phase(self) -> Phase:
-        """Live while any task is, completed when all tasks are, failed otherwise."""
-        if len(self.tasks) == 1:
-            return self.tasks[0].phase
-        phases = {task.phase for task in self.tasks}
-        if Phase.LIVE in phases or not phases:
-            return Phase.LIVE
-        return Phase.FAILED if Phase.FAILED in phases else Phase.COMPLETED
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What a scheduler answered to an accepted submission."""
-
-    job_id: str
-    cluster: str = ""
-
-
-@dataclass(frozen=True)
-class JobKey:
-    """How a scheduler recognises one of our jobs.
-
-    Ids come around again after years, so the token that was handed over with
-    the submission and its time go with the id.
-    """
-
-    job_id: str
-    cluster: str
-    token: str
-    """Empty for a job that was not submitted by us: the time alone has to tell."""
-    submitted: datetime
-    tasks: tuple[int, ...] | None = None
-    """The array indices that were asked for; ``None`` for a plain job."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +134,8 @@ class Part:
     ref: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     """By placeholder, as in :attr:`Request.sweep`."""
+    cancelled: bool = False
+    """Whether the user asked for its end."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +184,8 @@ class Job:
     """The tasks of a sweep, in order; empty for any other job."""
     batch: str = ""
     """Which line of which batch asked for it; empty for a job that was scheduled alone."""
+    cancelled: datetime | None = None
+    """When the user asked for its end."""
 
     @property
     def is_part(self) -> bool:

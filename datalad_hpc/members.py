@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from datalad_hpc.job import Job, JobKey, JobStatus, TaskStatus
+from datalad_hpc.job import Job
+from datalad_hpc.status import JobKey, JobStatus, TaskStatus
 from datalad_hpc.wording import ranges
 
 

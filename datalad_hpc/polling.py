@@ -10,9 +10,10 @@ from datetime import datetime, timezone
 
 from datalad_hpc.collection import paused
 from datalad_hpc.errors import HpcError
-from datalad_hpc.job import Job, JobKey, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_ids, by_job, scheduler_keys, together
 from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.status import JobKey, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of, some_tasks
 
 FORGOTTEN_AFTER = 600.0

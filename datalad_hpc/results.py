@@ -10,8 +10,9 @@ from typing import Any
 
 from datalad_hpc.errors import BadRequest, GitFailed, HpcError, StoreUnusable
 from datalad_hpc.interruption import Interruption
-from datalad_hpc.job import Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_ids
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import ranges, some_of, some_tasks
 
 Result = dict[str, Any]

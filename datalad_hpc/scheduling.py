@@ -13,13 +13,14 @@ from datalad_hpc.errors import (
     BadRequest,
     InputsClaimed,
 )
-from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request, Submission
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Request
 from datalad_hpc.plans.containers import container_facts
 from datalad_hpc.plans.logs import log_claims, logs_outside
 from datalad_hpc.plans.planning import Plan
 from datalad_hpc.plans.waiting import SchedulerNamed, looked_at_again, planned
 from datalad_hpc.results import Result, job_result
 from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.status import Submission
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import settle_submissions, submission_lock

@@ -18,9 +18,10 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import Claim, Job, JobState, Submission
+from datalad_hpc.job import Claim, Job, JobState
 from datalad_hpc.results import visible_line
 from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.status import Submission
 from datalad_hpc.store import Store
 from datalad_hpc.workplace import Workplace
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from datalad_hpc.claims import shown
-from datalad_hpc.job import Claim, ClaimRole, Job, JobState, JobStatus, Part, TaskStatus
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Part
+from datalad_hpc.status import JobStatus, TaskStatus
 from datalad_hpc.sweeps import script_of_task, task_request
 
 

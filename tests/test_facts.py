@@ -13,17 +13,8 @@ from hypothesis import strategies as st
 
 from datalad_hpc.claims import claim_for
 from datalad_hpc.facts import HIDDEN, facts_path, facts_path_of, facts_text
-from datalad_hpc.job import (
-    Claim,
-    ClaimKind,
-    ClaimRole,
-    Job,
-    JobState,
-    JobStatus,
-    Phase,
-    Request,
-    TaskStatus,
-)
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 
 ROOT = "/data/ds"
 WHEN = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)

@@ -14,8 +14,8 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 
 LADDER = (
     # values
-    {"member"},
-    {"errors", "globs", "interruption", "job", "job_script", "settings"},
+    {"member", "status"},
+    {"errors", "failures", "globs", "interruption", "job", "job_script", "settings"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
     {"claims", "members"},
     {"facts", "located", "placeholders", "reads"},
@@ -56,6 +56,7 @@ NO_EFFECTS = {
         "claims",
         "errors",
         "facts",
+        "failures",
         "globs",
         "job",
         "job_script",
@@ -65,6 +66,7 @@ NO_EFFECTS = {
         "plans/resources",
         "record",
         "templates",
+        "status",
         "wording",
     },
     "imports": {"datalad", "os", "pathlib", "shutil", "tempfile"},

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from datalad_hpc.job import Job, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import Job
 from datalad_hpc.member import Member
 from datalad_hpc.members import all_names, states_of
 from datalad_hpc.polling import NOT_TOLD, Answers, ask, is_forgotten, unknown_text
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from tests.jobs import a_job
 
 MEMBERS = (Member("7", token="one"), Member("8", token="two", tasks=(1, 2)))

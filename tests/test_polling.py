@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from datalad_hpc.errors import BadRequest, HpcError, SchedulerUnreachable
-from datalad_hpc.job import JobKey, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import JobState
 from datalad_hpc.polling import NOT_TOLD, ask, complete, expect, is_forgotten, unknown_text
+from datalad_hpc.status import JobKey, JobStatus, Phase, TaskStatus
 from tests.jobs import a_job
 
 

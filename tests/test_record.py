@@ -18,16 +18,7 @@ from hypothesis import strategies as st
 
 from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import BrokenRecord
-from datalad_hpc.job import (
-    ClaimRole,
-    Job,
-    JobState,
-    JobStatus,
-    Part,
-    Phase,
-    Request,
-    TaskStatus,
-)
+from datalad_hpc.job import ClaimRole, Job, JobState, Part, Request
 from datalad_hpc.record import (
     CORE_MARKER,
     MARKER,
@@ -39,6 +30,7 @@ from datalad_hpc.record import (
     state_word,
 )
 from datalad_hpc.record.layout import short_command
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.templates import glob_of
 from datalad_hpc.wording import ranges
 

@@ -16,7 +16,8 @@ from datalad.api import Dataset
 
 from datalad_hpc import submissions
 from datalad_hpc.claims import claim_for
-from datalad_hpc.job import Job, JobState, Submission
+from datalad_hpc.job import Job, JobState
+from datalad_hpc.status import Submission
 from datalad_hpc.store import open_store, rows
 from datalad_hpc.submissions import settle_submissions, submission_lock
 from datalad_hpc.workplace import Workplace

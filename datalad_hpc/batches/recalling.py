@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from datalad_hpc.job import Job, JobKey, JobState, JobStatus, Submission
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import scheduler_keys
 from datalad_hpc.schedulers.base import Handover, Scheduler
+from datalad_hpc.status import JobKey, JobStatus, Submission
 from datalad_hpc.store.rows import now
 
 FRESH = 60.0

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from datalad_hpc.errors import BadRequest, SchedulerUnreachable
-from datalad_hpc.job import Job, JobKey, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_ids
 from datalad_hpc.polling import Answers, is_forgotten, unknown_text, was_answered
 from datalad_hpc.reads import AFTER_ALL
 from datalad_hpc.results import explain
 from datalad_hpc.schedulers.base import ANYBODYS, Scheduler
+from datalad_hpc.status import JobKey, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of
 
 MOST_TASKS = 20

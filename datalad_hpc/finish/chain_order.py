@@ -11,9 +11,10 @@ from datalad_hpc.claims import ClaimedPaths
 from datalad_hpc.commit.recording import Layout
 from datalad_hpc.finish.deciding import Ready
 from datalad_hpc.finish.rounds import ACTION, Round
-from datalad_hpc.job import Claim, Job, JobState, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import Claim, Job, JobState
 from datalad_hpc.polling import Answers
 from datalad_hpc.results import Result, job_result
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of
 
 NEVER = "DependencyNeverSatisfied"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datalad_hpc.claims import ClaimedPaths
 from datalad_hpc.commit.restoring import restore
 from datalad_hpc.finish.rounds import ACTION, Round
-from datalad_hpc.job import Claim, ClaimKind, Job, JobStatus, Phase
+from datalad_hpc.job import Claim, ClaimKind, Job
 from datalad_hpc.results import Result, job_result
+from datalad_hpc.status import JobStatus, Phase
 from datalad_hpc.wording import some_of
 
 

@@ -16,11 +16,12 @@ from datalad_hpc.facts import facts_path_of, facts_text
 from datalad_hpc.finish.deciding import Ready
 from datalad_hpc.finish.good_tasks import is_partly_failed, put_back
 from datalad_hpc.finish.rounds import ACTION, Round
-from datalad_hpc.job import Claim, ClaimRole, Job, JobStatus
+from datalad_hpc.job import Claim, ClaimRole, Job
 from datalad_hpc.progress import showing
 from datalad_hpc.record import commit_message, state_word
 from datalad_hpc.results import Result, job_result
 from datalad_hpc.staging.returning import move
+from datalad_hpc.status import JobStatus
 from datalad_hpc.templates import glob_of
 
 BATCH_JOBS = 500

@@ -13,11 +13,12 @@ from datalad_hpc.errors import HpcError
 from datalad_hpc.finish.closing import Closing, close
 from datalad_hpc.finish.good_tasks import LeftOut, failed_tasks, is_partly_failed, without_tasks
 from datalad_hpc.finish.rounds import ACTION, Round
-from datalad_hpc.job import Claim, ClaimRole, Job, JobState, JobStatus, Phase
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState
 from datalad_hpc.located import Listing, Locator
 from datalad_hpc.polling import Answers, is_forgotten, is_untold, status_of, unknown_text
 from datalad_hpc.results import Result, explain, job_result, visible
 from datalad_hpc.staging.returning import bring_back
+from datalad_hpc.status import JobStatus, Phase
 from datalad_hpc.wording import some_of
 
 lgr = logging.getLogger("datalad.hpc.deciding")

@@ -19,10 +19,11 @@ from datalad_hpc.finish.deciding import (
     without_answer,
 )
 from datalad_hpc.finish.rounds import ACTION, Round
-from datalad_hpc.job import Job, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import Job
 from datalad_hpc.located import Locator
 from datalad_hpc.polling import Answers, is_forgotten, unknown_text
 from datalad_hpc.results import Result, explain, job_result
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.unfolding import part_label, unfolded
 from datalad_hpc.wording import MOST_SHOWN
 

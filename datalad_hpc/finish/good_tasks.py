@@ -8,7 +8,8 @@ from pathlib import Path
 
 from datalad_hpc.commit.restoring import restore
 from datalad_hpc.errors import HpcError
-from datalad_hpc.job import Claim, Job, JobStatus, Phase
+from datalad_hpc.job import Claim, Job
+from datalad_hpc.status import JobStatus, Phase
 from datalad_hpc.wording import some_of, some_tasks
 
 

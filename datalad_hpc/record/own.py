@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.facts import IDENTITY_OPTIONS, reason_text, script_text
-from datalad_hpc.job import Job, JobStatus, Phase, Request
+from datalad_hpc.job import Job, Request
 from datalad_hpc.placeholders import is_submission
 from datalad_hpc.record.layout import Style
+from datalad_hpc.status import JobStatus, Phase
 
 LONGEST_SCRIPT = 4096
 """Bytes of a batch script that stand in a commit message; of others there is a hash."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.claims import shown
-from datalad_hpc.job import ClaimRole, Job, JobStatus, Phase, TaskStatus
+from datalad_hpc.job import ClaimRole, Job
 from datalad_hpc.members import states_of
 from datalad_hpc.record.layout import (
     CORE_MARKER,
@@ -20,6 +20,7 @@ from datalad_hpc.record.layout import (
     short_command,
 )
 from datalad_hpc.record.own import for_core, is_plain, of_part, of_request
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import ranges
 
 

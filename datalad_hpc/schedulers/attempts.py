@@ -26,9 +26,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from datalad_hpc.job import Submission
 from datalad_hpc.schedulers.base import Answer
 from datalad_hpc.schedulers.sbatch import BatchCommand
+from datalad_hpc.status import Submission
 
 _OPEN, _CLOSED = "open", "closed"
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from datalad_hpc.errors import BadRequest, SubmissionRefused
-from datalad_hpc.job import JobKey, JobStatus, Submission
 from datalad_hpc.schedulers.sbatch import BatchCommand
+from datalad_hpc.status import JobKey, JobStatus, Submission
 
 ANYBODYS = "*"
 """In the place of a token: any job is meant that has the id."""

@@ -27,7 +27,6 @@ from datalad_hpc.errors import (
     SchedulerUnreachable,
     SubmissionRefused,
 )
-from datalad_hpc.job import JobKey, JobStatus, Submission
 from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.base import ANYBODYS, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.local_dependencies import (
@@ -46,6 +45,7 @@ from datalad_hpc.schedulers.sbatch import (
     read_batch_command,
     work_folder,
 )
+from datalad_hpc.status import JobKey, JobStatus, Submission
 
 lgr = logging.getLogger("datalad.hpc.local")
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from datalad_hpc.job import JobStatus, Phase, TaskStatus
 from datalad_hpc.schedulers.local_dependencies import SINGLETON, Verdict, parse_dependencies
 from datalad_hpc.schedulers.local_job import LocalJob, Progress
 from datalad_hpc.schedulers.local_spool import Spool
 from datalad_hpc.schedulers.local_tasks import PARTITION, alive, host, lost
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 
 PHASES = {
     "PENDING": Phase.LIVE,

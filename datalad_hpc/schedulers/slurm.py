@@ -23,7 +23,6 @@ from datalad_hpc.errors import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from datalad_hpc.job import JobKey, JobStatus, Submission
 from datalad_hpc.schedulers.base import Answer, Estimate, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.sbatch import BatchCommand
 from datalad_hpc.schedulers.slurm_estimate import check_command, check_environment, estimate_of
@@ -41,6 +40,7 @@ from datalad_hpc.schedulers.slurm_submit import (
     submission_environment,
     submissions_in,
 )
+from datalad_hpc.status import JobKey, JobStatus, Submission
 
 lgr = logging.getLogger("datalad.hpc.slurm")
 

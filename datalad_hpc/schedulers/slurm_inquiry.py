@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import JobKey, JobStatus
 from datalad_hpc.schedulers import slurm_accounting, slurm_queue
 from datalad_hpc.schedulers.slurm_rows import (
     Row,
@@ -23,6 +22,7 @@ from datalad_hpc.schedulers.slurm_rows import (
     with_usage,
     without_trace,
 )
+from datalad_hpc.status import JobKey, JobStatus
 from datalad_hpc.wording import some_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import Phase, TaskStatus
 from datalad_hpc.schedulers.slurm_rows import Row, split_id, task_status
 from datalad_hpc.schedulers.slurm_states import (
     FactSource,
@@ -27,6 +26,7 @@ from datalad_hpc.schedulers.slurm_states import (
     time_of,
     told,
 )
+from datalad_hpc.status import Phase, TaskStatus
 
 FIELD_END = "\x1f"
 ROW_END = "\x1e"

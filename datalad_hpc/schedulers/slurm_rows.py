@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import JobKey, JobStatus, Phase, Submission, TaskStatus
 from datalad_hpc.schedulers.arrays import pending_indices
 from datalad_hpc.schedulers.base import ANYBODYS
 from datalad_hpc.schedulers.sbatch import TOKEN_MARK
 from datalad_hpc.schedulers.slurm_states import RERUNNABLE_STATES, phase_of
+from datalad_hpc.status import JobKey, JobStatus, Phase, Submission, TaskStatus
 
 SUBMITTED_BEFORE = timedelta(days=1)
 """How long before we noted it a submission may have been: we may have lost sight of the job."""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import Submission
 from datalad_hpc.schedulers import slurm_accounting, slurm_queue
 from datalad_hpc.schedulers.sbatch import TOKEN_MARK
 from datalad_hpc.schedulers.slurm_rows import Row, submission_of
+from datalad_hpc.status import Submission
 
 ACCOUNTING_LAG = timedelta(seconds=60)
 """After this time accounting knows of a submission; it mostly takes one to five seconds."""

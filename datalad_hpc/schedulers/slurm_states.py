@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from functools import cache
 from typing import Any
 
-from datalad_hpc.job import Phase
+from datalad_hpc.status import Phase
 
 ENDED_STATES = {
     "COMPLETED": Phase.COMPLETED,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from datalad_hpc.errors import HpcError, SubmissionRefused, SubmissionUncertain
-from datalad_hpc.job import Submission
+from datalad_hpc.status import Submission
 
 INSIDE_A_JOB = ("SLURM_JOB_ID", "SLURM_JOBID")
 """Slurm sets them in every job; salloc does so in its shell."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
-from datalad_hpc.job import Job, JobState, TaskStatus, Unit
+from datalad_hpc.job import Job, JobState, Unit
+from datalad_hpc.status import TaskStatus
 from datalad_hpc.store.parts import OF, end_parts, for_each, keep_tasks, plan_refs
 from datalad_hpc.store.tables import claims, jobs
 

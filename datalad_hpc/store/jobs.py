@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,8 +19,8 @@ from sqlalchemy import (
     select,
 )
 
-from datalad_hpc.collection import paused
-from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Submission, TaskStatus, Unit
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Unit
+from datalad_hpc.status import Submission, TaskStatus
 from datalad_hpc.store import asked, ending, rows
 from datalad_hpc.store.engine import (
     connected,
@@ -31,9 +30,10 @@ from datalad_hpc.store.engine import (
     reading,
     writing,
 )
-from datalad_hpc.store.held import OPEN, is_open, refuse_claimed
+from datalad_hpc.store.held import is_open, refuse_claimed
 from datalad_hpc.store.makers import in_chunks, makers, refuse_other_makers
-from datalad_hpc.store.parts import for_each, insert_parts, read_parts
+from datalad_hpc.store.parts import for_each, insert_parts
+from datalad_hpc.store.reading import read_jobs
 from datalad_hpc.store.tables import claims, jobs, tasks
 
 
@@ -202,27 +202,8 @@ class Store:
             return asked.resources_of(connection, self._scope, commits)
 
     def _jobs(self, condition: ColumnElement[bool]) -> list[Job]:
-        columns = [jobs.c[name] for name in rows.JOB_COLUMNS]
-        query = select(*columns).where(condition).order_by(jobs.c.key)
-        claimed = select(claims.c.job, claims.c.path, claims.c.kind, claims.c.role, claims.c.task)
-        claimed = claimed.join(jobs, jobs.c.key == claims.c.job).where(condition)
-        # Of an open sweep only those of its tasks that are not over.
-        claimed = claimed.where(or_(claims.c.stem.is_not(None), jobs.c.state.not_in(OPEN)))
-        with self._reading() as connection:
-            found = connection.execute(query).all()
-            held = connection.execute(claimed.order_by(claims.c.key)).all() if found else ()
-            parts = read_parts(connection, condition) if found else {}
-        of_job: dict[int, list[Claim]] = defaultdict(list)
-        # Thousands of jobs are no garbage.
-        with paused(), readable(self._url):
-            for job, path, kind, role, task in held:
-                of_job[job].append(rows.claim_of(path, kind, role, task))
-            return [
-                rows.job_of(
-                    row, of_job[row[0]], [rows.part_of(*part) for part in parts.get(row[0], ())]
-                )
-                for row in found
-            ]
+        with self._reading() as connection, readable(self._url):
+            return read_jobs(connection, condition)
 
     # Finishing
 

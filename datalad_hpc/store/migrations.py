@@ -48,5 +48,22 @@ def _know_sweeps(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX jobs_by_batch ON jobs (batch) WHERE batch != ''")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_stems, _know_tasks, _know_sweeps)
+def _know_cancellations(connection: Connection) -> None:
+    """Version 5 remembers whom the user cancelled, and what was asked for and used."""
+    for table, column, default in (
+        ("jobs", "cancelled", ""),
+        ("jobs", "facts", "{}"),
+        ("tasks", "cancelled", ""),
+    ):
+        connection.exec_driver_sql(
+            f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT '{default}'"
+        )
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _add_stems,
+    _know_tasks,
+    _know_sweeps,
+    _know_cancellations,
+)
 """The first leads from version 1 to version 2, and so on."""

@@ -21,7 +21,8 @@ from sqlalchemy import (
     update,
 )
 
-from datalad_hpc.job import JobState, Part, TaskStatus, Unit
+from datalad_hpc.job import JobState, Part, Unit
+from datalad_hpc.status import TaskStatus
 from datalad_hpc.store import rows
 from datalad_hpc.store.tables import claims, jobs, tasks
 
@@ -77,6 +78,7 @@ def read_parts(
             tasks.c.standing,
             tasks.c.commit,
             tasks.c.ref,
+            tasks.c.cancelled,
         )
         .join(jobs, jobs.c.key == tasks.c.job)
         .where(condition, tasks.c.standing != "")

@@ -9,17 +9,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from datalad_hpc.claims import stem_of
-from datalad_hpc.job import (
-    Claim,
-    ClaimKind,
-    ClaimRole,
-    Job,
-    JobState,
-    Part,
-    Request,
-    TaskStatus,
-)
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Part, Request
 from datalad_hpc.member import Member
+from datalad_hpc.status import TaskStatus
 
 PLAIN_TASK = -1
 """Number under which the one task of a plain job is kept."""
@@ -42,6 +34,7 @@ JOB_COLUMNS = (
     "ref",
     "note",
     "batch",
+    "cancelled",
 )
 """What :func:`job_of` takes, in its order."""
 
@@ -57,7 +50,7 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, Any]:
+def job_row(job: Job, scope: str) -> dict[str, Any]:
     """The row of a job that has none yet."""
     request = asdict(job.request)
     # Each task's values have a row of their own.
@@ -88,7 +81,6 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
                 "members": [asdict(member) for member in job.members],
             }
         ),
-        "attempt_of": attempt_of,
         "commit": job.commit,
         "ref": job.ref,
         "note": job.note,
@@ -99,7 +91,7 @@ def job_row(job: Job, scope: str, attempt_of: int | None = None) -> dict[str, An
 def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = ()) -> Job:
     """The job that a row of :data:`JOB_COLUMNS` stands for; written to be quick with thousands."""
     (key, token, state, scheduler, cluster, job_id, created, submitted) = row[:8]
-    (command, folder, inputs, message, details, commit, ref, note, batch) = row[8:]
+    (command, folder, inputs, message, details, commit, ref, note, batch, cancelled) = row[8:]
     more = _parse(details)[0]
     # What JSON has made lists of were tuples.
     asked: dict[str, Any] = {
@@ -131,6 +123,7 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = 
         ref=ref,
         note=note,
         batch=batch,
+        cancelled=datetime.fromisoformat(cancelled) if cancelled else None,
         claims=tuple(claims),
         parts=tuple(parts),
     )
@@ -196,9 +189,9 @@ def part_row(job: int, index: int, values: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def part_of(number: int, values: str, standing: str, commit: str, ref: str) -> Part:
+def part_of(number: int, values: str, standing: str, commit: str, ref: str, cancelled: str) -> Part:
     """The task of a sweep that columns of its row stand for."""
-    return Part(number, _STATES[standing], commit, ref, _parse(values)[0])
+    return Part(number, _STATES[standing], commit, ref, _parse(values)[0], bool(cancelled))
 
 
 def task_row(job: int, task: TaskStatus, commit: str) -> dict[str, Any]:

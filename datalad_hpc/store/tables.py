@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Kept in SQLite's ``user_version``; a change of the tables below raises it by one and
 needs a migration."""
 
@@ -29,12 +29,17 @@ jobs = Table(
     Column("message", Text, nullable=False),
     # The rest of the request and of the submission, as one JSON object.
     Column("details", Text, nullable=False),
+    # Never filled in: earlier attempts are in the details. SQLite cannot drop a key of this kind.
     Column("attempt_of", Integer, ForeignKey("jobs.key")),
     Column("commit", String(64), nullable=False),
     Column("ref", Text, nullable=False),
     Column("note", Text, nullable=False),
     # Which line of which file of jobs it is from; empty for jobs that were scheduled alone.
     Column("batch", Text, nullable=False, server_default=""),
+    # When the user asked for its end; empty where nobody did.
+    Column("cancelled", Text, nullable=False, server_default=""),
+    # What the scheduler said of the whole job at its end, as one JSON object.
+    Column("facts", Text, nullable=False, server_default="{}"),
     Index("jobs_by_state", "scope", "state"),
     Index("jobs_by_id", "scope", "job_id"),
     Index("jobs_by_batch", "batch", sqlite_where=text("batch != ''")),
@@ -53,6 +58,8 @@ tasks = Table(
     # Of the tasks of sweeps, which are committed one by one: the state as in jobs, and the ref.
     Column("standing", Text, nullable=False, server_default=""),
     Column("ref", Text, nullable=False, server_default=""),
+    # Likewise, when the user asked for its end.
+    Column("cancelled", Text, nullable=False, server_default=""),
 )
 
 claims = Table(

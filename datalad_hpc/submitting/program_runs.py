@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from datalad_hpc import process
 from datalad_hpc.errors import BadRequest, ProcessFailed, SchedulerUnreachable, SubmissionRefused
 from datalad_hpc.facts import facts_path
-from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobKey, JobStatus
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job
 from datalad_hpc.member import Member
 from datalad_hpc.plans.logs import log_claims, logs_outside
 from datalad_hpc.plans.planning import Plan
@@ -27,6 +27,7 @@ from datalad_hpc.schedulers.attempts import Attempt, Notes
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.schedulers.sbatch import tasks_of
 from datalad_hpc.schedulers.slurm_submit import every_submission_in, submission_environment
+from datalad_hpc.status import JobKey, JobStatus
 from datalad_hpc.store import Store
 from datalad_hpc.store.members import opened_all
 from datalad_hpc.store.rows import now

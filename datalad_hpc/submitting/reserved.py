@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from datalad_hpc.errors import HpcError, StoreUnusable, SubmissionUncertain, SubmissionUntracked
 from datalad_hpc.interruption import uncut
-from datalad_hpc.job import Job, JobState, Submission
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.placeholders import is_submission
 from datalad_hpc.plans.logs import log_claims
 from datalad_hpc.plans.planning import Plan
@@ -16,6 +16,7 @@ from datalad_hpc.plans.waiting import looked_at_again
 from datalad_hpc.schedulers.base import Handover, Scheduler
 from datalad_hpc.schedulers.dependency import dependency_options
 from datalad_hpc.schedulers.sbatch import BatchCommand, comment_with_token, with_script
+from datalad_hpc.status import Submission
 from datalad_hpc.store import Store
 from datalad_hpc.submissions import release, script_path
 from datalad_hpc.submitting.preparation import prepare

@@ -17,9 +17,9 @@ import pytest
 from datalad.api import Dataset
 
 from datalad_hpc.errors import SubmissionRefused
-from datalad_hpc.job import Submission
 from datalad_hpc.schedulers.base import Handover
 from datalad_hpc.schedulers.local import Local
+from datalad_hpc.status import Submission
 from tests.commands.conftest import Lab, ask_store, stand_in, text_of
 from tests.helpers import wait_for
 

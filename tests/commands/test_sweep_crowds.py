@@ -13,16 +13,8 @@ import pytest
 from datalad_hpc.claims import claim_for
 from datalad_hpc.finish.rounds import Round, Wishes, layout
 from datalad_hpc.finishing import finish
-from datalad_hpc.job import (
-    ClaimRole,
-    Job,
-    JobState,
-    JobStatus,
-    Phase,
-    Request,
-    Submission,
-    TaskStatus,
-)
+from datalad_hpc.job import ClaimRole, Job, JobState, Request
+from datalad_hpc.status import JobStatus, Phase, Submission, TaskStatus
 from datalad_hpc.store import Store, open_store
 from datalad_hpc.store.rows import now
 from datalad_hpc.sweeps import batch_script_body

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.job import Submission
 from datalad_hpc.schedulers.attempts import Notes, Settings, new_token
 from datalad_hpc.schedulers.base import Answer
 from datalad_hpc.schedulers.sbatch import read_batch_command
+from datalad_hpc.status import Submission
 from tests.children import start
 
 SETTINGS = Settings("token", "local", {"datalad.hpc.local.spool": "/spool"}, ["afterok:1"])

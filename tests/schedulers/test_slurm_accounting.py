@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import Phase
 from datalad_hpc.schedulers.slurm_accounting import (
     SEPARATOR,
     parse,
@@ -16,6 +15,7 @@ from datalad_hpc.schedulers.slurm_accounting import (
     status_command,
 )
 from datalad_hpc.schedulers.slurm_rows import Row
+from datalad_hpc.status import Phase
 
 DATA = Path(__file__).parents[1] / "data" / "slurm"
 SINCE = datetime(2026, 11, 21, 3, 0, tzinfo=timezone.utc)

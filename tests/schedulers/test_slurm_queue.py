@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import Phase
 from datalad_hpc.schedulers.slurm_queue import (
     COLUMNS,
     FIELD_END,
@@ -22,6 +21,7 @@ from datalad_hpc.schedulers.slurm_queue import (
     queue_command,
 )
 from datalad_hpc.schedulers.slurm_rows import Row
+from datalad_hpc.status import Phase
 
 DATA = Path(__file__).parents[1] / "data" / "slurm"
 

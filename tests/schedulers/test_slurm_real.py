@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable, SubmissionRefused, SubmissionUncertain
-from datalad_hpc.job import JobKey, JobStatus, Phase, Submission
 from datalad_hpc.schedulers.base import Handover
 from datalad_hpc.schedulers.slurm import Slurm
 from datalad_hpc.schedulers.slurm_accounting import LAST_COLUMN, SEPARATOR, STATUS_COLUMNS
@@ -25,6 +24,7 @@ from datalad_hpc.schedulers.slurm_queue import (
     LIVE_COLUMNS,
     ROW_END,
 )
+from datalad_hpc.status import JobKey, JobStatus, Phase, Submission
 
 
 def slurm_answers() -> bool:

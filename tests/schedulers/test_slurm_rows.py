@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable
-from datalad_hpc.job import JobKey, JobStatus, Phase, Submission, TaskStatus
 from datalad_hpc.schedulers.base import ANYBODYS
 from datalad_hpc.schedulers.slurm_rows import (
     Row,
@@ -25,6 +24,7 @@ from datalad_hpc.schedulers.slurm_rows import (
     with_usage,
     without_trace,
 )
+from datalad_hpc.status import JobKey, JobStatus, Phase, Submission, TaskStatus
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 LINE = "sbatch --comment=datalad-hpc:token job.sh"

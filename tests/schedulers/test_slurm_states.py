@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datalad_hpc.job import Phase
 from datalad_hpc.schedulers.slurm_states import (
     ENDED_STATES,
     bytes_of,
@@ -23,6 +22,7 @@ from datalad_hpc.schedulers.slurm_states import (
     time_of,
     told,
 )
+from datalad_hpc.status import Phase
 
 LIVE_STATES = (
     "PENDING RUNNING SUSPENDED COMPLETING CONFIGURING REQUEUED REQUEUE_HOLD REQUEUE_FED RESIZING "

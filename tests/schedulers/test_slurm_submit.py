@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datalad_hpc.errors import SubmissionRefused, SubmissionUncertain
-from datalad_hpc.job import Submission
 from datalad_hpc.schedulers.slurm_submit import (
     SUBMISSION_MAY_HAVE_BEEN_ACCEPTED,
     failure,
@@ -15,6 +14,7 @@ from datalad_hpc.schedulers.slurm_submit import (
     submission_environment,
     submissions_in,
 )
+from datalad_hpc.status import Submission
 
 JOB_AROUND = {"SLURM_JOB_ID": "7", "SLURM_MEM_PER_NODE": "4000", "SLURMD_NODENAME": "node01"}
 OWN = {"PATH": "/bin", "SBATCH_ACCOUNT": "physics", "SLURM_CONF": "/etc/slurm.conf"}

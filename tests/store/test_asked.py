@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from datalad_hpc.job import Job, Phase, Request, Submission, TaskStatus
+from datalad_hpc.job import Job, Request
+from datalad_hpc.status import Phase, Submission, TaskStatus
 from datalad_hpc.store import Store, open_store
 
 NewJob = Callable[..., Job]

@@ -16,7 +16,8 @@ from sqlalchemy import event
 
 from datalad_hpc.claims import claim_for, collide
 from datalad_hpc.errors import InputsClaimed, OutputsClaimed
-from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Submission, Unit
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Unit
+from datalad_hpc.status import Submission
 from datalad_hpc.store import Store, open_store
 from tests.store.helpers import file_of, put_in
 

@@ -12,18 +12,8 @@ import pytest
 
 from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import OutputsClaimed
-from datalad_hpc.job import (
-    Claim,
-    ClaimRole,
-    Job,
-    JobState,
-    Part,
-    Phase,
-    Request,
-    Submission,
-    TaskStatus,
-    Unit,
-)
+from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Part, Request, Unit
+from datalad_hpc.status import Phase, Submission, TaskStatus
 from datalad_hpc.store import Store
 from tests.store.helpers import file_of
 

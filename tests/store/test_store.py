@@ -19,17 +19,8 @@ from hypothesis import strategies as st
 
 from datalad_hpc.claims import claim_for
 from datalad_hpc.errors import BadRequest, OutputsClaimed
-from datalad_hpc.job import (
-    Claim,
-    ClaimKind,
-    ClaimRole,
-    Job,
-    JobState,
-    Phase,
-    Request,
-    Submission,
-    TaskStatus,
-)
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Request
+from datalad_hpc.status import Phase, Submission, TaskStatus
 from datalad_hpc.store import Store, open_store, rows
 
 NewJob = Callable[..., Job]

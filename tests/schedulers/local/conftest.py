@@ -13,11 +13,11 @@ from typing import TypeVar
 
 import pytest
 
-from datalad_hpc.job import JobKey, JobStatus, Phase
 from datalad_hpc.schedulers.base import Handover
 from datalad_hpc.schedulers.local import Local
 from datalad_hpc.schedulers.local_job import LocalJob, Progress
 from datalad_hpc.schedulers.local_tasks import alive
+from datalad_hpc.status import JobKey, JobStatus, Phase
 
 PATIENCE = 30.0
 

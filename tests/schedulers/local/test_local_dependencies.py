@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datalad_hpc.errors import BadRequest, SubmissionRefused
-from datalad_hpc.job import JobStatus, Phase
 from datalad_hpc.schedulers.local_dependencies import (
     KINDS,
     Condition,
@@ -18,6 +17,7 @@ from datalad_hpc.schedulers.local_dependencies import (
     parse_dependencies,
 )
 from datalad_hpc.schedulers.local_job import Event, Progress
+from datalad_hpc.status import JobStatus, Phase
 
 if TYPE_CHECKING:
     from conftest import Bench

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datalad_hpc.job import Phase
 from datalad_hpc.schedulers.local_tasks import alive
+from datalad_hpc.status import Phase
 
 if TYPE_CHECKING:
     from conftest import Bench
