@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from datalad_hpc.errors import BadRequest, SubmissionRefused
+from datalad_hpc.errors import BadRequest, SchedulerUnreachable, SubmissionRefused
 from datalad_hpc.schedulers.sbatch import BatchCommand
 from datalad_hpc.status import JobKey, JobStatus, Submission
 
@@ -55,6 +55,15 @@ class Estimate:
     """When the job would start as things are; ``None`` where that cannot be told."""
     words: str
     """The scheduler's own, as they are."""
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """A job that is to end, or some tasks of it."""
+
+    key: JobKey
+    tasks: tuple[int, ...] | None = None
+    """Indices of the tasks; ``None`` for the whole job."""
 
 
 class Scheduler(ABC):
@@ -182,6 +191,30 @@ class Scheduler(ABC):
         SchedulerUnreachable
           The query failed; it says nothing about any job.
         """
+
+    def cancel(self, wanted: Sequence[Cancellation]) -> Mapping[str, str]:
+        """Ask for the end of jobs, and of tasks of arrays, that have not ended.
+
+        The answer does not tell when they end, nor how: :meth:`status` does, a while later. What
+        has ended already stays as it is. Slurm goes by the id alone, and ids come around again:
+        only what :meth:`status` has just called live is to be named here.
+
+        Parameters
+        ----------
+        wanted:
+          The jobs, several of them in one call.
+
+        Returns
+        -------
+        Mapping
+          For jobs that are refused to us, by id, why: in the scheduler's own words.
+
+        Raises
+        ------
+        SchedulerUnreachable
+          It gave no answer that can be used; some may be cancelled. To ask again does no harm.
+        """
+        raise SchedulerUnreachable(f"Jobs of {self.name} cannot be cancelled from here")
 
     @abstractmethod
     def find(self, token: str, since: datetime) -> Submission | None:

@@ -28,14 +28,14 @@ from datalad_hpc.errors import (
     SubmissionRefused,
 )
 from datalad_hpc.schedulers.arrays import array_indices
-from datalad_hpc.schedulers.base import ANYBODYS, Handover, Scheduler, number_setting
+from datalad_hpc.schedulers.base import ANYBODYS, Cancellation, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.local_dependencies import (
     SINGLETON,
     Condition,
     Dependencies,
     parse_dependencies,
 )
-from datalad_hpc.schedulers.local_job import LocalJob
+from datalad_hpc.schedulers.local_job import LocalJob, Wish
 from datalad_hpc.schedulers.local_spool import Spool, default_spool, now
 from datalad_hpc.schedulers.local_status import View, settle
 from datalad_hpc.schedulers.local_tasks import exported
@@ -120,6 +120,22 @@ class Local(Scheduler):
                     settle(self.spool)
                     self._start_dispatcher(right)
             return self._answer(jobs, facts)
+
+    def cancel(self, wanted: Sequence[Cancellation]) -> Mapping[str, str]:
+        """Leave word in the spool, and see to it that a dispatcher heeds it; see the base class."""
+        with _reading(self.spool):
+            if not self.spool.queue.is_dir():
+                return {}
+            with self.spool.lock(), self.spool.dispatching() as right:
+                if right is not None:
+                    # What is gone was not ended by this.
+                    settle(self.spool)
+                for each in wanted:
+                    if job := self._ours(each.key):
+                        self.spool.ask_to_end(job.job_id, Wish.of_us(each.tasks))
+                if right is not None and self.spool.queued():
+                    self._start_dispatcher(right)
+        return {}
 
     def find(self, token: str, since: datetime) -> Submission | None:
         """Look for a token in the spool; see the base class."""
@@ -211,10 +227,13 @@ class Local(Scheduler):
         answer = {}
         view = View(self.spool)
         for key in keys:
-            job = self.spool.read(int(key.job_id)) if key.job_id.isdigit() else None
-            if job and key.token in (ANYBODYS, job.token):
+            if job := self._ours(key):
                 answer[key.job_id] = view.status(job, facts)
         return answer
+
+    def _ours(self, key: JobKey) -> LocalJob | None:
+        job = self.spool.read(int(key.job_id)) if key.job_id.isdigit() else None
+        return job if job and key.token in (ANYBODYS, job.token) else None
 
 
 def describe(command: BatchCommand, handover: Handover) -> LocalJob:

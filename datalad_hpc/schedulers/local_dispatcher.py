@@ -15,16 +15,17 @@ import select
 import signal
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from datalad_hpc.errors import HpcError, ProgramMissing
-from datalad_hpc.schedulers.local_dependencies import Dependencies, Verdict, parse_dependencies
-from datalad_hpc.schedulers.local_job import ENDED_WELL, Event, LocalJob, Progress
+from datalad_hpc.schedulers.local_dependencies import Dependencies, Verdict
+from datalad_hpc.schedulers.local_ending import Ending, cancelled, end_unseen
+from datalad_hpc.schedulers.local_job import ENDED_WELL, Event, Progress, Wish
 from datalad_hpc.schedulers.local_memory import own_memory, peak_memory
+from datalad_hpc.schedulers.local_open_job import OpenJob, Running
 from datalad_hpc.schedulers.local_spool import Spool, now
-from datalad_hpc.schedulers.local_tasks import LogError, Task, alive, birth, lost, start
+from datalad_hpc.schedulers.local_tasks import LogError, Task, alive, birth, start
 
 lgr = logging.getLogger("datalad.hpc.local")
 
@@ -40,38 +41,6 @@ IO_SIGNAL = 53
 NEVER = "DependencyNeverSatisfied"
 
 
-class OpenJob:
-    """A job that has not ended, with what is still to be started of it."""
-
-    def __init__(self, job: LocalJob, progress: Progress, environment: dict[str, str]) -> None:
-        self.job = job
-        self.progress = progress
-        self.environment = environment
-        self.dependencies = parse_dependencies(job.dependency)
-        gone = progress.started.keys() | progress.ended.keys()
-        self.waiting = deque(
-            position for position, index in enumerate(job.indices) if index not in gone
-        )
-
-    @property
-    def may_start(self) -> bool:
-        """Whether the limit of the array lets another task run."""
-        limit = self.job.limit
-        return bool(self.waiting) and (limit is None or self.progress.running < limit)
-
-
-@dataclass(frozen=True)
-class Running:
-    """A task that runs."""
-
-    open_job: OpenJob
-    start: Event
-    clock: float = 0.0
-    """When it started, by the clock that is never set back."""
-    floor: int = 0
-    """Bytes that we had ourselves then: see :func:`.peak_memory`."""
-
-
 class Dispatcher:
     """Starts the tasks of a spool and records how they ended."""
 
@@ -83,6 +52,9 @@ class Dispatcher:
         self.children: dict[int, Running] = {}
         self.orphans: list[Running] = []
         """Tasks that an earlier dispatcher left running; their exit code is lost."""
+        self.wishes: dict[int, Wish] = {}
+        """What is to end, by id of the job."""
+        self.ending = Ending()
         self._past: dict[int, Progress] = {}
         self._stamp = 0
         self._listed = 0.0
@@ -94,6 +66,7 @@ class Dispatcher:
             self._load()
             self._reap()
             self._watch_orphans()
+            self._cancel()
             self._advance()
             self._retire()
             if not self.jobs and self._leave():
@@ -109,6 +82,7 @@ class Dispatcher:
         for job_id in self.spool.queued():
             if job_id not in self.jobs:
                 self._open(job_id)
+        self.wishes = self.spool.wishes()
 
     def _open(self, job_id: int) -> None:
         job = self.spool.read(job_id)
@@ -140,13 +114,35 @@ class Dispatcher:
                 cpu_time=round(usage.ru_utime + usage.ru_stime, 3),
                 peak_memory=peak_memory(usage.ru_maxrss, running.floor),
             )
+            wish = self._wish_for(running)
+            if wish and self.ending.forget(pid):
+                event = cancelled(event, wish)
             self._record(running.open_job, event)
 
     def _watch_orphans(self) -> None:
         gone = [each for each in self.orphans if not alive(each.start.pid, each.start.born)]
         for running in gone:
             self.orphans.remove(running)
-            self._record(running.open_job, lost(running.start))
+            self.ending.forget(running.start.pid)
+            self._record(running.open_job, end_unseen(running.start, self._wish_for(running)))
+
+    def _wish_for(self, running: Running) -> Wish | None:
+        wish = self.wishes.get(running.open_job.job.job_id)
+        return wish if wish and wish.covers(running.start.task) else None
+
+    def _cancel(self) -> None:
+        """Have those end that somebody wants to end.
+
+        What runs is recorded as cancelled only when it has ended: were we killed meanwhile, the
+        next dispatcher finds the wish and the process, and tells it again.
+        """
+        for job_id, wish in self.wishes.items():
+            if opened := self.jobs.get(job_id):
+                for task in opened.drop(wish):
+                    self._record(opened, cancelled(Event(task, now()), wish))
+        for running in (*self.children.values(), *self.orphans):
+            if self._wish_for(running):
+                self.ending.tell(running.start)
 
     @property
     def _has_room(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -46,6 +48,33 @@ class LocalJob:
     def limit(self) -> int | None:
         """How many tasks of the array may run at a time."""
         return array_limit(self.array) if self.array else None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """That a job is to end, or some tasks of it: the contents of ``queue/ID.cancel``."""
+
+    by: int
+    """Number of the user who asked for it."""
+    tasks: frozenset[int] | None = None
+    """Array indices; None for the whole job."""
+
+    @classmethod
+    def of_us(cls, tasks: Iterable[int] | None) -> Wish:
+        """What the user asks for whose process this is."""
+        return cls(os.getuid(), None if tasks is None else frozenset(tasks))
+
+    def covers(self, task: int | None) -> bool:
+        """Whether a task is meant."""
+        return self.tasks is None or task in self.tasks
+
+    def joined(self, other: Wish | None) -> Wish:
+        """This wish and an earlier one."""
+        if other is None or self.tasks is None:
+            return self
+        if other.tasks is None:
+            return other
+        return Wish(self.by, self.tasks | other.tasks)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
     dispatcher.log                what the dispatcher had to complain about
     next-id                       id of the next job
     queue/ID                      empty; stands for a job that has not ended
+    queue/ID.cancel               that the job, or tasks of it, are to end (:class:`Wish`)
     jobs/ID/job.json              what was submitted (:class:`LocalJob`)
     jobs/ID/script                the batch script as it was at submission
     jobs/ID/environment.json      what the tasks get, mode 0600, gone when the job has ended
@@ -31,7 +32,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from datalad_hpc.schedulers.local_job import Event, LocalJob, Progress
+from datalad_hpc.schedulers.local_job import Event, LocalJob, Progress, Wish
 
 lgr = logging.getLogger("datalad.hpc.local")
 
@@ -163,6 +164,33 @@ class Spool:
         finally:
             os.close(descriptor)
 
+    def ask_to_end(self, job_id: int, wish: Wish) -> None:
+        """Leave word that a job is to end, or tasks of it; below :meth:`lock` only."""
+        if not (self.queue / str(job_id)).exists():
+            return
+        wish = wish.joined(self.wish(job_id))
+        tasks = None if wish.tasks is None else sorted(wish.tasks)
+        draft = self.folder / "cancel.draft"
+        _write(draft, _to_json({"by": wish.by, "tasks": tasks}), 0o600)
+        # The time stamp of the queue changes, by which the dispatcher sees it.
+        draft.rename(self._wish(job_id))
+
+    def wish(self, job_id: int) -> Wish | None:
+        """What of a job is to end, as far as anybody asked for it."""
+        text = _read(self._wish(job_id))
+        values = _from_json(text) if text else None
+        if values is None:
+            return None
+        tasks = values["tasks"]
+        return Wish(values["by"], None if tasks is None else frozenset(tasks))
+
+    def wishes(self) -> dict[int, Wish]:
+        """All that is to end, by id."""
+        suffix = ".cancel"
+        names = [name for name in os.listdir(self.queue) if name.endswith(suffix)]
+        found = {int(name.removesuffix(suffix)) for name in names}
+        return {job_id: wish for job_id in found if (wish := self.wish(job_id))}
+
     def script(self, job_id: int) -> Path:
         """The copy of the batch script."""
         return self.jobs / str(job_id) / "script"
@@ -175,7 +203,11 @@ class Spool:
     def retire(self, job_id: int) -> None:
         """Take a job that has ended from the queue, and forget its environment."""
         (self.jobs / str(job_id) / "environment.json").unlink(missing_ok=True)
+        self._wish(job_id).unlink(missing_ok=True)
         (self.queue / str(job_id)).unlink(missing_ok=True)
+
+    def _wish(self, job_id: int) -> Path:
+        return self.queue / f"{job_id}.cancel"
 
     def _events(self, job_id: int) -> Path:
         return self.jobs / str(job_id) / "events.jsonl"

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from datalad_hpc.schedulers.local_dependencies import SINGLETON, Verdict, parse_dependencies
+from datalad_hpc.schedulers.local_ending import end_unseen
 from datalad_hpc.schedulers.local_job import LocalJob, Progress
 from datalad_hpc.schedulers.local_spool import Spool
-from datalad_hpc.schedulers.local_tasks import PARTITION, alive, host, lost
+from datalad_hpc.schedulers.local_tasks import PARTITION, alive, host
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 
 PHASES = {
@@ -94,9 +95,10 @@ def settle(spool: Spool) -> None:
     To be called while it is sure that no dispatcher is alive, nor starts.
     """
     for job in filter(None, map(spool.read, spool.queued())):
+        wish = spool.wish(job.job_id)
         for start in spool.progress(job).unended:
             if not alive(start.pid, start.born):
-                spool.record(job.job_id, lost(start))
+                spool.record(job.job_id, end_unseen(start, wish))
 
 
 def _facts(job: LocalJob, tasks: Sequence[TaskStatus]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Beside this class stand slurm_inquiry (what became of jobs), slurm_search (where
 a job is whose id was lost), and the pure functions: slurm_submit (sbatch),
-slurm_accounting (sacct), slurm_queue (squeue, scontrol), slurm_rows (what
-their answers mean together) and slurm_states (Slurm's words).
+slurm_accounting (sacct), slurm_queue (squeue, scontrol), slurm_cancel (scancel),
+slurm_rows (what answers mean together) and slurm_states (Slurm's words).
 """
 
 from __future__ import annotations
@@ -23,8 +23,16 @@ from datalad_hpc.errors import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from datalad_hpc.schedulers.base import Answer, Estimate, Handover, Scheduler, number_setting
+from datalad_hpc.schedulers.base import (
+    Answer,
+    Cancellation,
+    Estimate,
+    Handover,
+    Scheduler,
+    number_setting,
+)
 from datalad_hpc.schedulers.sbatch import BatchCommand
+from datalad_hpc.schedulers.slurm_cancel import cancel_commands, refusals_in
 from datalad_hpc.schedulers.slurm_estimate import check_command, check_environment, estimate_of
 from datalad_hpc.schedulers.slurm_inquiry import Inquiry
 from datalad_hpc.schedulers.slurm_search import Search
@@ -138,6 +146,14 @@ class Slurm(Scheduler):
         """Ask sacct, and squeue for what sacct does not know; see :meth:`.Scheduler.status`."""
         return self._inquiry.statuses(jobs, facts)
 
+    def cancel(self, wanted: Sequence[Cancellation]) -> Mapping[str, str]:
+        """Run scancel, once per cluster and chunk; see :meth:`.Scheduler.cancel`."""
+        refused: dict[str, str] = {}
+        for command in cancel_commands(wanted):
+            ended = self._run(command)
+            refused |= refusals_in(ended.code, ended.complaint)
+        return refused
+
     def find(self, token: str, since: datetime) -> Submission | None:
         """Look through squeue, then sacct; see :meth:`.Scheduler.find`."""
         search = Search(self.ask, token, since)
@@ -154,22 +170,25 @@ class Slurm(Scheduler):
         SchedulerUnreachable
           It failed, took too long or is not installed; its own words are in the text.
         """
-        if argv[0] in self._hung:
-            raise SchedulerUnreachable(f"{argv[0]} did not answer a moment ago")
-        environment = query_environment(os.environ)
-        try:
-            # The root folder is there whatever became of ours.
-            ended = process.run(argv, folder="/", environment=environment, timeout=self.timeout)
-        except (ProcessFailed, OSError) as error:
-            if isinstance(error, ProcessTimedOut):
-                # Each of many jobs would wait as long again.
-                self._hung.add(argv[0])
-            raise SchedulerUnreachable(str(error)) from error
+        ended = self._run(argv)
         text = ended.output.decode(errors="replace")
         if ended.code:
             words = ended.complaint or text.strip() or "without a word"
             raise SchedulerUnreachable(f"{argv[0]} failed (exit code {ended.code}): {words}")
         return text
+
+    def _run(self, argv: Sequence[str]) -> process.Ended:
+        if argv[0] in self._hung:
+            raise SchedulerUnreachable(f"{argv[0]} did not answer a moment ago")
+        environment = query_environment(os.environ)
+        try:
+            # The root folder is there whatever became of ours.
+            return process.run(argv, folder="/", environment=environment, timeout=self.timeout)
+        except (ProcessFailed, OSError) as error:
+            if isinstance(error, ProcessTimedOut):
+                # Each of many jobs would wait as long again.
+                self._hung.add(argv[0])
+            raise SchedulerUnreachable(str(error)) from error
 
     def _run_sbatch(self, handover: Handover) -> process.Ended:
         try:

@@ -36,7 +36,7 @@ QUERY_SETTINGS = {
     # Lists of tasks in full; by default they are cut after 64 characters.
     "SLURM_BITSTR_LEN": "0",
 }
-CHANGES_QUERIES = ("SACCT_", "SQUEUE_", "SLURM_CLUSTERS")
+CHANGES_QUERIES = ("SACCT_", "SCANCEL_", "SQUEUE_", "SLURM_CLUSTERS")
 """Beginnings of the names by which a user's settings would narrow our questions."""
 
 SUBMISSION_MAY_HAVE_BEEN_ACCEPTED = (
@@ -90,7 +90,7 @@ def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def query_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for sacct, squeue and scontrol: plain answers, times in UTC."""
+    """The environment for sacct, squeue, scontrol and scancel: plain answers, times in UTC."""
     kept = {
         name: text for name, text in environment.items() if not name.startswith(CHANGES_QUERIES)
     }

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable, SubmissionRefused, SubmissionUncertain
-from datalad_hpc.schedulers.base import Handover
+from datalad_hpc.schedulers.base import Cancellation, Handover
 from datalad_hpc.schedulers.slurm import Slurm
 from datalad_hpc.schedulers.slurm_accounting import LAST_COLUMN, SEPARATOR, STATUS_COLUMNS
 from datalad_hpc.schedulers.slurm_queue import (
@@ -456,6 +456,25 @@ def test_an_id_is_trusted_whatever_the_exit_code(
     stand_in(tmp_path, monkeypatch, "sbatch", "echo 'Submitted batch job 4'; echo odd >&2", 3)
     assert desk.slurm.submit(desk.handover("job.sh")) == Submission("4")
     assert "odd" in caplog.text
+
+
+def test_cancelling(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCANCEL_STATE", "SUSPENDED")
+    waits = desk.submit("--hold", "--wrap", "true")
+    runs = desk.submit("--wrap", "sleep 60")
+    array = desk.submit("--array=0-3", "--wrap", "sleep 60", tasks=(0, 1, 2, 3))
+    gone = JobKey("99999999", "", "token", SINCE)
+    desk.wait(runs, lambda status: status.tasks[0].state == "RUNNING")
+    # One that is not there keeps the others from nothing.
+    wanted = [Cancellation(key) for key in (gone, waits, runs)]
+    assert desk.slurm.cancel([*wanted, Cancellation(array, (0, 2, 7))]) == {}
+    for key in (waits, runs):
+        assert [task.state for task in desk.end(key).tasks] == ["CANCELLED"]
+    ended = desk.wait(array, lambda status: status.tasks[2].phase is not Phase.LIVE)
+    assert [task.phase for task in ended.tasks] == [Phase.FAILED, Phase.LIVE] * 2
+    # A second time it is no error either.
+    assert desk.slurm.cancel([*wanted, Cancellation(array)]) == {}
+    assert {task.state for task in desk.end(array).tasks} == {"CANCELLED"}
 
 
 def test_a_job_submits_without_handing_its_own_settings_on(desk: Desk) -> None:
