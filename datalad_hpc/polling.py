@@ -49,7 +49,11 @@ def expect(numbers: Mapping[str, int], scheduler_named: Callable[[str], Schedule
 
 
 def ask(
-    jobs: Sequence[Job], scheduler_named: Callable[[str], Scheduler], *, facts: bool
+    jobs: Sequence[Job],
+    scheduler_named: Callable[[str], Scheduler],
+    *,
+    facts: bool,
+    watched: bool = False,
 ) -> Answers:
     """Ask each scheduler once for all of its open jobs.
 
@@ -61,7 +65,13 @@ def ask(
       Gives a scheduler by its name.
     facts:
       Whether the numbers of ended jobs are wanted.
+    watched:
+      Whether all is wanted that can be said of live jobs, too; see :meth:`.Scheduler.watched`.
     """
+
+    def question(scheduler: Scheduler, keys: Sequence[JobKey]) -> Mapping[str, JobStatus | None]:
+        return scheduler.watched(keys) if watched else scheduler.status(keys, facts=facts)
+
     answers = Answers()
     of_scheduler: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
@@ -70,7 +80,7 @@ def ask(
     # Thousands of statuses are no garbage.
     with paused():
         for name, asked in of_scheduler.items():
-            _ask_one(answers, name, asked, scheduler_named, facts)
+            _ask_one(answers, name, asked, scheduler_named, question)
     return answers
 
 
@@ -79,12 +89,12 @@ def _ask_one(
     name: str,
     jobs: Sequence[Job],
     scheduler_named: Callable[[str], Scheduler],
-    facts: bool,
+    question: Callable[[Scheduler, Sequence[JobKey]], Mapping[str, JobStatus | None]],
 ) -> None:
     told: dict[int, dict[str, JobStatus]] = defaultdict(dict)
     for group in _without_namesakes(jobs):
         try:
-            found = scheduler_named(name).status([key for _, key in group], facts=facts)
+            found = question(scheduler_named(name), [key for _, key in group])
         except HpcError as error:
             # Also a scheduler that is not installed here any more.
             answers.failures.append(error)

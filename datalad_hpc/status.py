@@ -43,6 +43,8 @@ class TaskStatus:
     nodes: str = ""
     started: datetime | None = None
     ended: datetime | None = None
+    expected: datetime | None = None
+    """When it is to start as things are; of a task that waits."""
     job_id: str = ""
     """Which of the jobs of a submission program it belongs to; empty for any other."""
     number: int | None = None

@@ -14,7 +14,7 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 
 LADDER = (
     # values
-    {"member", "status"},
+    {"member", "outlook", "status"},
     {"errors", "failures", "globs", "interruption", "job", "job_script", "settings"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
     {"claims", "members"},
@@ -62,9 +62,11 @@ NO_EFFECTS = {
         "job_script",
         "later_globs",
         "members",
+        "outlook",
         "reads",
         "plans/resources",
         "record",
+        "schedulers/slurm_reasons",
         "templates",
         "status",
         "wording",

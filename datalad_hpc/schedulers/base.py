@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from datalad_hpc.errors import BadRequest, SchedulerUnreachable, SubmissionRefused
+from datalad_hpc.outlook import UNKNOWN, Outlook
 from datalad_hpc.schedulers.sbatch import BatchCommand
 from datalad_hpc.status import JobKey, JobStatus, Submission
 
@@ -215,6 +216,23 @@ class Scheduler(ABC):
           It gave no answer that can be used; some may be cancelled. To ask again does no harm.
         """
         raise SchedulerUnreachable(f"Jobs of {self.name} cannot be cancelled from here")
+
+    def watched(self, jobs: Sequence[JobKey]) -> Mapping[str, JobStatus | None]:
+        """The same with facts, and all that can be said of jobs that are not over.
+
+        Of these the reason why they wait is the present one, and they have facts as well.
+        """
+        return self.status(jobs, facts=True)
+
+    def outlook(self, reason: str) -> Outlook:
+        """What it means that a task waits for a reason.
+
+        Parameters
+        ----------
+        reason:
+          As :attr:`.TaskStatus.reason` has it.
+        """
+        return UNKNOWN
 
     @abstractmethod
     def find(self, token: str, since: datetime) -> Submission | None:

@@ -27,6 +27,7 @@ from datalad_hpc.errors import (
     SchedulerUnreachable,
     SubmissionRefused,
 )
+from datalad_hpc.outlook import UNKNOWN, Outlook
 from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.base import ANYBODYS, Cancellation, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.local_dependencies import (
@@ -37,7 +38,7 @@ from datalad_hpc.schedulers.local_dependencies import (
 )
 from datalad_hpc.schedulers.local_job import LocalJob, Wish
 from datalad_hpc.schedulers.local_spool import Spool, default_spool, now
-from datalad_hpc.schedulers.local_status import View, settle
+from datalad_hpc.schedulers.local_status import OUTLOOKS, View, settle
 from datalad_hpc.schedulers.local_tasks import exported
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
@@ -136,6 +137,10 @@ class Local(Scheduler):
                 if right is not None and self.spool.queued():
                     self._start_dispatcher(right)
         return {}
+
+    def outlook(self, reason: str) -> Outlook:
+        """Look the reason up; see the base class."""
+        return OUTLOOKS.get(reason, UNKNOWN)
 
     def find(self, token: str, since: datetime) -> Submission | None:
         """Look for a token in the spool; see the base class."""

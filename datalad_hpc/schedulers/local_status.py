@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from datalad_hpc.outlook import Chance, Outlook
 from datalad_hpc.schedulers.local_dependencies import SINGLETON, Verdict, parse_dependencies
 from datalad_hpc.schedulers.local_ending import end_unseen
 from datalad_hpc.schedulers.local_job import LocalJob, Progress
@@ -21,6 +22,15 @@ PHASES = {
     "CANCELLED": Phase.FAILED,
     "NODE_FAIL": Phase.FAILED,
 }
+
+OUTLOOKS = {
+    "Dependency": Outlook(Chance.WAITS, "waits for another job"),
+    "JobArrayTaskLimit": Outlook(
+        Chance.WAITS, "waits for other tasks of its array, of which so many run at once"
+    ),
+    "Resources": Outlook(Chance.WAITS, "waits for a free slot"),
+}
+"""By reason. No job of this machine waits for ever: what is in vain is ended."""
 
 
 class View:

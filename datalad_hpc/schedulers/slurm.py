@@ -2,8 +2,8 @@
 
 Beside this class stand slurm_inquiry (what became of jobs), slurm_search (where
 a job is whose id was lost), and the pure functions: slurm_submit (sbatch),
-slurm_accounting (sacct), slurm_queue (squeue, scontrol), slurm_cancel (scancel),
-slurm_rows (what answers mean together) and slurm_states (Slurm's words).
+slurm_accounting (sacct), slurm_queue (squeue, scontrol), slurm_cancel (scancel), slurm_rows
+(what answers mean together), slurm_states (their words) and slurm_reasons (why jobs wait).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from datalad_hpc.errors import (
     SubmissionRefused,
     SubmissionUncertain,
 )
+from datalad_hpc.outlook import Outlook
 from datalad_hpc.schedulers.base import (
     Answer,
     Cancellation,
@@ -35,6 +36,7 @@ from datalad_hpc.schedulers.sbatch import BatchCommand
 from datalad_hpc.schedulers.slurm_cancel import cancel_commands, refusals_in
 from datalad_hpc.schedulers.slurm_estimate import check_command, check_environment, estimate_of
 from datalad_hpc.schedulers.slurm_inquiry import Inquiry
+from datalad_hpc.schedulers.slurm_reasons import outlook_of
 from datalad_hpc.schedulers.slurm_search import Search
 from datalad_hpc.schedulers.slurm_submit import (
     cluster_name_in,
@@ -153,6 +155,14 @@ class Slurm(Scheduler):
             ended = self._run(command)
             refused |= refusals_in(ended.code, ended.complaint)
         return refused
+
+    def watched(self, jobs: Sequence[JobKey]) -> Mapping[str, JobStatus | None]:
+        """Ask squeue, and sacct for all that is not live; see :meth:`.Scheduler.watched`."""
+        return self._inquiry.watched(jobs)
+
+    def outlook(self, reason: str) -> Outlook:
+        """Look the reason up; see :meth:`.Scheduler.outlook`."""
+        return outlook_of(reason)
 
     def find(self, token: str, since: datetime) -> Submission | None:
         """Look through squeue, then sacct; see :meth:`.Scheduler.find`."""

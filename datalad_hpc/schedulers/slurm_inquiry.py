@@ -70,13 +70,31 @@ class Inquiry:
         others = [key for key in keys if key.job_id not in live]
         return {**live, **self._told(others, facts)} if others else live
 
+    def watched(self, keys: Sequence[JobKey]) -> Mapping[str, JobStatus | None]:
+        """The same with facts, and with what the queue has to say of all that is live.
+
+        One squeue is run, and one sacct per 1000 jobs that are not.
+        """
+        try:
+            answer = self.ask(slurm_queue.watch_command(_clusters_to_ask(keys)))
+            queue = slurm_queue.parse(answer, slurm_queue.WATCH_COLUMNS)
+        except SchedulerUnreachable as error:
+            _tell_no_queue(error)
+            return self._told(keys, facts=True)
+        rows = [row for row in queue if row.task.state != slurm_queue.ENDING]
+        live = certainly_live(keys, rows)
+        others = [key for key in keys if key.job_id not in live]
+        told = self._told(others, facts=True, queue=queue) if others else {}
+        partly = {name: joined(told.get(name), now) for name, now in collect(others, rows).items()}
+        return {**live, **told, **partly}
+
     def _live(self, keys: Sequence[JobKey]) -> Mapping[str, JobStatus | None]:
         """The jobs that the queue knows to be live; none where it gives no answer."""
         try:
             answer = self._queue(_clusters_to_ask(keys))
             rows = slurm_queue.parse_live(answer, {key.job_id for key in keys})
         except SchedulerUnreachable as error:
-            lgr.info("Slurm's queue gave no answer, accounting is asked for all jobs: %s", error)
+            _tell_no_queue(error)
             return {}
         return certainly_live(keys, rows)
 
@@ -87,15 +105,20 @@ class Inquiry:
             return early.result()
         return self.ask(slurm_queue.live_command(clusters))
 
-    def _told(self, keys: Sequence[JobKey], facts: bool) -> Mapping[str, JobStatus | None]:
-        """What accounting, and the queue where that leaves doubts, tell of jobs."""
+    def _told(
+        self, keys: Sequence[JobKey], facts: bool, queue: Sequence[Row] | None = None
+    ) -> Mapping[str, JobStatus | None]:
+        """What accounting, and the queue where that leaves doubts, tell of jobs.
+
+        ``queue`` is what the queue has told already, if it was asked.
+        """
         try:
             rows = self._accounting_of(keys, facts)
         except SchedulerUnreachable as error:
-            return self._status_without_accounting(keys, error)
+            return self._status_without_accounting(keys, error, queue)
         statuses = collect(keys, rows)
         doubtful = [key for key in keys if is_doubtful(key, statuses.get(key.job_id))]
-        return self._settled(doubtful, statuses, rows) if doubtful else statuses
+        return self._settled(doubtful, statuses, rows, queue) if doubtful else statuses
 
     def _accounting_of(self, keys: Sequence[JobKey], facts: bool) -> list[Row]:
         rows: list[Row] = []
@@ -110,11 +133,11 @@ class Inquiry:
         return rows
 
     def _status_without_accounting(
-        self, keys: Sequence[JobKey], why: SchedulerUnreachable
+        self, keys: Sequence[JobKey], why: SchedulerUnreachable, queue: Sequence[Row] | None
     ) -> dict[str, JobStatus | None]:
         # Other clusters are found through accounting: only this one can be asked.
         try:
-            rows = slurm_queue.parse(self.ask(slurm_queue.queue_command()))
+            rows = self._all_queued(()) if queue is None else queue
         except SchedulerUnreachable as error:
             raise SchedulerUnreachable(
                 f"Slurm gave no answer, so its jobs were left as they are; try again later. {why}. "
@@ -141,6 +164,7 @@ class Inquiry:
         doubtful: Sequence[JobKey],
         statuses: Mapping[str, JobStatus | None],
         rows: Sequence[Row],
+        queue: Sequence[Row] | None,
     ) -> dict[str, JobStatus | None]:
         """The statuses with squeue's answer on the doubtful jobs worked in.
 
@@ -149,8 +173,8 @@ class Inquiry:
         settled, stubs = dict(statuses), stubs_of(rows)
         told = {key.job_id: statuses.get(key.job_id) for key in doubtful}
         try:
-            command = slurm_queue.queue_command(_clusters_to_ask(doubtful))
-            queued = collect(doubtful, slurm_queue.parse(self.ask(command)))
+            queue = self._all_queued(_clusters_to_ask(doubtful)) if queue is None else queue
+            queued = collect(doubtful, queue)
         except SchedulerUnreachable as error:
             return {**settled, **_nothing_of(doubtful, error)}
         for key in doubtful:
@@ -162,6 +186,9 @@ class Inquiry:
             settled[key.job_id] = with_usage(status, stubs.get(key.job_id))
         return settled
 
+    def _all_queued(self, clusters: Iterable[str]) -> list[Row]:
+        return slurm_queue.parse(self.ask(slurm_queue.queue_command(clusters)))
+
     def _queue_remembers(self, key: JobKey) -> bool:
         """Whether the queue has all of a job that was ever started; known of this cluster only."""
         if key.cluster:
@@ -171,6 +198,10 @@ class Inquiry:
         except SchedulerUnreachable:
             return False
         return settings.remembers(key.submitted)
+
+
+def _tell_no_queue(why: SchedulerUnreachable) -> None:
+    lgr.info("Slurm's queue gave no answer, accounting is asked for all jobs: %s", why)
 
 
 def _nothing_of(keys: Sequence[JobKey], why: SchedulerUnreachable) -> dict[str, None]:

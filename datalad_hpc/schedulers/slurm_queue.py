@@ -57,6 +57,11 @@ COLUMNS = (
     "Comment",
 )
 
+WATCH_COLUMNS = tuple(
+    column for column in COLUMNS if column not in ("UserName", "GroupName", "Account")
+)
+"""All but what is looked up row by row."""
+
 LIVE_COLUMNS = (
     "JobArrayID",
     "Cluster",
@@ -67,7 +72,7 @@ LIVE_COLUMNS = (
     "NodeList",
     "Comment",
 )
-"""What matters of a job that is not over. Names of users and groups are looked up row by row."""
+"""What matters to ``finish`` of a job that is not over: thousands of them are read at once."""
 
 FIRST_HEADING = "JOBID"
 """What squeue prints above JobArrayID. Without a heading nothing was told, not even of no jobs."""
@@ -126,6 +131,11 @@ def queue_command(clusters: Iterable[str] = ()) -> list[str]:
     return _command(COLUMNS, clusters, "--states=all")
 
 
+def watch_command(clusters: Iterable[str] = ()) -> list[str]:
+    """The same with all columns but those on users and groups."""
+    return _command(WATCH_COLUMNS, clusters, "--states=all")
+
+
 def live_command(clusters: Iterable[str] = ()) -> list[str]:
     """The squeue call that lists the jobs of the user that are not over, quick with thousands."""
     return _command(LIVE_COLUMNS, clusters)
@@ -136,15 +146,15 @@ def settings_command() -> list[str]:
     return ["scontrol", "show", "config"]
 
 
-def parse(text: str) -> list[Row]:
-    """The rows of squeue's answer.
+def parse(text: str, columns: Sequence[str] = COLUMNS) -> list[Row]:
+    """The rows of squeue's answer, which has these columns.
 
     Raises
     ------
     SchedulerUnreachable
       The text is not such an answer.
     """
-    return [_row(dict(zip(COLUMNS, fields, strict=True))) for fields in _records(text, COLUMNS)]
+    return [_row(dict(zip(columns, fields, strict=True))) for fields in _records(text, columns)]
 
 
 def parse_live(text: str, ids: Container[str]) -> list[Row]:

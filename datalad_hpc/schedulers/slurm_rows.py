@@ -74,8 +74,8 @@ def task_status(
     """
     phase = phase_of(state)
     if phase is Phase.LIVE:
+        numbers = {} if nodes else {"expected": started}
         started = started if nodes else None
-        numbers = {}
     return TaskStatus(None, state, phase, reason, nodes=nodes, started=started, **numbers)
 
 
