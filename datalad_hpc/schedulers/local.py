@@ -8,16 +8,13 @@ two doors: submission and questions.
 from __future__ import annotations
 
 import contextlib
-import grp
 import logging
 import os
-import pwd
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import datalad_hpc
 from datalad_hpc import process
@@ -28,7 +25,6 @@ from datalad_hpc.errors import (
     SubmissionRefused,
 )
 from datalad_hpc.outlook import UNKNOWN, Outlook
-from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.base import ANYBODYS, Cancellation, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.local_dependencies import (
     SINGLETON,
@@ -36,15 +32,14 @@ from datalad_hpc.schedulers.local_dependencies import (
     Dependencies,
     parse_dependencies,
 )
+from datalad_hpc.schedulers.local_description import describe
 from datalad_hpc.schedulers.local_job import LocalJob, Wish
-from datalad_hpc.schedulers.local_spool import Spool, default_spool, now
+from datalad_hpc.schedulers.local_spool import Spool, default_spool
 from datalad_hpc.schedulers.local_status import OUTLOOKS, View, settle
 from datalad_hpc.schedulers.local_tasks import exported
 from datalad_hpc.schedulers.sbatch import (
     BatchCommand,
-    job_name,
     read_batch_command,
-    work_folder,
 )
 from datalad_hpc.status import JobKey, JobStatus, Submission
 
@@ -56,8 +51,6 @@ HONOURED = {
 }
 WITHOUT_EFFECT = {"comment", "ignore-pbs", "quiet", "verbose"}
 """Options that are not worth a word."""
-
-APPEND = {"append": True, "a": True, "truncate": False, "t": False, "": False}
 
 
 class Local(Scheduler):
@@ -239,59 +232,6 @@ class Local(Scheduler):
     def _ours(self, key: JobKey) -> LocalJob | None:
         job = self.spool.read(int(key.job_id)) if key.job_id.isdigit() else None
         return job if job and key.token in (ANYBODYS, job.token) else None
-
-
-def describe(command: BatchCommand, handover: Handover) -> LocalJob:
-    """What the spool keeps of a submission.
-
-    Raises
-    ------
-    BadRequest
-      The local scheduler cannot run it.
-    """
-    options = command.options
-    if command.components > 1:
-        raise BadRequest("the local scheduler runs no heterogeneous jobs")
-    if "array" in options:
-        array_indices(options["array"])
-    return LocalJob(
-        token=handover.token,
-        name=job_name(command),
-        user=_name_of(pwd.getpwuid, os.getuid()),
-        group=_name_of(grp.getgrgid, os.getgid()),
-        submitted=now(),
-        submit_folder=handover.folder,
-        folder=work_folder(command, handover.folder),
-        arguments=command.arguments,
-        array=options.get("array", ""),
-        output=options.get("output"),
-        error=options.get("error"),
-        input=options.get("input"),
-        append=_append(options.get("open-mode", "")),
-        dependency=options.get("dependency", ""),
-        cpus_per_task=options.get("cpus-per-task", ""),
-        umask=_umask(),
-    )
-
-
-def _append(mode: str) -> bool:
-    if mode not in APPEND:
-        raise BadRequest(f"--open-mode={mode} is neither append nor truncate")
-    return APPEND[mode]
-
-
-def _umask() -> int:
-    # There is no way to read it without setting it; this value harms nobody.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _name_of(look_up: Any, number: int) -> str:
-    try:
-        return str(look_up(number)[0])
-    except KeyError:
-        return str(number)
 
 
 @contextlib.contextmanager
