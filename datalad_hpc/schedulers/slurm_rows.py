@@ -17,7 +17,7 @@ from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.schedulers.arrays import pending_indices
 from datalad_hpc.schedulers.base import ANYBODYS
 from datalad_hpc.schedulers.sbatch import TOKEN_MARK
-from datalad_hpc.schedulers.slurm_states import RERUNNABLE_STATES, phase_of
+from datalad_hpc.schedulers.slurm_states import ENDED_BY_SLURM, RERUNNABLE_STATES, phase_of
 from datalad_hpc.status import JobKey, JobStatus, Phase, Submission, TaskStatus
 
 SUBMITTED_BEFORE = timedelta(days=1)
@@ -120,12 +120,18 @@ def missing_tasks(key: JobKey, status: JobStatus) -> tuple[int, ...]:
 def is_doubtful(key: JobKey, status: JobStatus | None) -> bool:
     """Whether accounting's word needs squeue's beside it.
 
-    Accounting lags behind submissions and requeues, and never hears of an
-    array's task that was cancelled while it was waiting.
+    Accounting lags behind submissions and requeues, is ahead of the end of what Slurm itself
+    ends, and never hears of an array's task that was cancelled while it was waiting.
     """
-    if status is None or any(task.state in RERUNNABLE_STATES for task in status.tasks):
+    if status is None or any(_may_be_live(task) for task in status.tasks):
         return True
     return status.phase is not Phase.LIVE and bool(missing_tasks(key, status))
+
+
+def _may_be_live(task: TaskStatus) -> bool:
+    """Whether a task may still run, or run again, although accounting has its end."""
+    started = bool(task.nodes)
+    return task.state in RERUNNABLE_STATES or (started and task.state in ENDED_BY_SLURM)
 
 
 def joined(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | None:

@@ -33,6 +33,10 @@ ENDED_STATES = {
 RERUNNABLE_STATES = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
 """Ended states that Slurm itself may answer with a requeue, of which accounting hears later."""
 
+ENDED_BY_SLURM = ("CANCELLED", "TIMEOUT", "DEADLINE")
+"""States that accounting hears of when a job is told to end: it may go on for ``KillWait``, 30
+seconds by default (slurm.conf(5)), in which the queue has it as COMPLETING."""
+
 NOT_TOLD = ("", "Unknown", "None", "NONE", "N/A", "(null)", "None assigned", "INVALID")
 """What sacct, squeue and scontrol print where they have nothing to say."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable, SubmissionRefused, SubmissionUncertain
+from datalad_hpc.schedulers import slurm_accounting
 from datalad_hpc.schedulers.base import Cancellation, Handover
 from datalad_hpc.schedulers.slurm import Slurm
 from datalad_hpc.schedulers.slurm_accounting import LAST_COLUMN, SEPARATOR, STATUS_COLUMNS
@@ -458,6 +459,10 @@ def test_an_id_is_trusted_whatever_the_exit_code(
     assert "odd" in caplog.text
 
 
+def phases(status: JobStatus) -> dict[int | None, str]:
+    return {task.index: task.phase.value for task in status.tasks}
+
+
 def test_cancelling(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCANCEL_STATE", "SUSPENDED")
     waits = desk.submit("--hold", "--wrap", "true")
@@ -470,11 +475,31 @@ def test_cancelling(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.slurm.cancel([*wanted, Cancellation(array, (0, 2, 7))]) == {}
     for key in (waits, runs):
         assert [task.state for task in desk.end(key).tasks] == ["CANCELLED"]
-    ended = desk.wait(array, lambda status: status.tasks[2].phase is not Phase.LIVE)
-    assert [task.phase for task in ended.tasks] == [Phase.FAILED, Phase.LIVE] * 2
+    expected = {0: "failed", 1: "live", 2: "failed", 3: "live"}
+    desk.wait(array, lambda status: phases(status) == expected)
     # A second time it is no error either.
     assert desk.slurm.cancel([*wanted, Cancellation(array)]) == {}
     assert {task.state for task in desk.end(array).tasks} == {"CANCELLED"}
+
+
+def test_what_is_told_to_end_is_live_until_it_has(desk: Desk) -> None:
+    """Accounting has it as cancelled at once, and Slurm lets it go on for half a minute."""
+    script = "trap '' TERM CONT; touch deaf; until test -e go; do sleep 0.1; done"
+    key = desk.submit("--wrap", script)
+    deadline = time.monotonic() + 30
+    while not (desk.folder / "deaf").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    desk.slurm.cancel([Cancellation(key)])
+    accounting = slurm_accounting.status_command([key.job_id], SINCE)
+    while "CANCELLED" not in desk.slurm.ask(accounting):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    status = desk.status(key)
+    assert status
+    assert [(task.state, task.phase) for task in status.tasks] == [("COMPLETING", Phase.LIVE)]
+    (desk.folder / "go").touch()
+    assert [task.state for task in desk.end(key).tasks] == ["CANCELLED"]
 
 
 def test_a_job_submits_without_handing_its_own_settings_on(desk: Desk) -> None:

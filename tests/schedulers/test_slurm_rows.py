@@ -221,6 +221,9 @@ def status(**tasks: str) -> JobStatus:
     )
 
 
+RUNS = TaskStatus(1, "RUNNING", Phase.LIVE)
+
+
 @pytest.mark.parametrize(
     ("told", "doubtful"),
     [
@@ -229,6 +232,12 @@ def status(**tasks: str) -> JobStatus:
         (status(_0="COMPLETED", _1="PREEMPTED"), True),
         (status(_0="COMPLETED"), True),
         (status(_0="RUNNING"), False),
+        (status(_0="CANCELLED", _1="COMPLETED"), False),
+        (JobStatus("7", (TaskStatus(0, "TIMEOUT", Phase.FAILED, nodes="n1"),)), True),
+        (
+            JobStatus("7", (TaskStatus(0, "CANCELLED", Phase.FAILED, nodes="n1"), RUNS)),
+            True,
+        ),
     ],
 )
 def test_when_the_queue_is_asked_too(told: JobStatus | None, doubtful: bool) -> None:
