@@ -8,6 +8,7 @@ command_suite = (
         ("datalad_hpc.commands.schedule", "Schedule", "schedule", "schedule"),
         ("datalad_hpc.commands.finish", "Finish", "finish", "finish"),
         ("datalad_hpc.commands.reschedule", "Reschedule", "reschedule", "reschedule"),
+        ("datalad_hpc.commands.hpc_status", "HpcStatus", "hpc-status", "hpc_status"),
     ],
 )
 

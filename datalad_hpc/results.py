@@ -35,6 +35,7 @@ SAYS_NOTHING_NEW = ("", "None", "NonZeroExitCode")
 UNTOUCHED = {
     "schedule": "Nothing was submitted",
     "finish": "Nothing was changed",
+    "hpc-status": "Nothing can be shown",
     "reschedule": "Nothing was submitted",
     "batch": "Nothing was submitted",
 }
@@ -45,6 +46,7 @@ KEPT = {
     "next command",
     "finish": "what was reported is done, all other jobs are still open with their outputs where "
     "they are",
+    "hpc-status": "all jobs are as they were",
     "reschedule": "the jobs that were reported are submitted and tracked, no other was",
     "batch": "the lines that were reported are done, the others have no job",
 }
@@ -53,6 +55,7 @@ KEPT = {
 NEXT = {
     "schedule": "run the same command again",
     "finish": "run `datalad finish` again to go on",
+    "hpc-status": "run `datalad hpc-status` again",
     "reschedule": "give the commits that are left to `datalad reschedule` to go on",
     "batch": "run the same command again to go on with the lines that are left",
 }

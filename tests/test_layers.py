@@ -32,7 +32,7 @@ LADDER = (
     {"finish"},
     # stories
     {"scheduling"},
-    {"finishing", "rescheduling", "sweeping"},
+    {"finishing", "rescheduling", "statuses", "sweeping"},
     {"batches"},
     # the face
     {"commands"},

@@ -29,14 +29,14 @@ def selected(this: Round) -> tuple[list[Job], list[Result]]:
 
 
 def _selected_by_name(this: Round, names: Sequence[str]) -> tuple[list[Job], list[Result]]:
-    tasks = _named_tasks(names)
+    tasks = named_tasks(names)
     found = this.store.jobs_named([*names, *tasks])
     jobs = [job for each in found if each.state.holds_claims for job in _meant(each, names, tasks)]
     known = {name for job in jobs for name in _names_of(job)}
     return jobs, [_missing(this, name, found) for name in names if name not in known]
 
 
-def _named_tasks(names: Sequence[str]) -> dict[str, set[int]]:
+def named_tasks(names: Sequence[str]) -> dict[str, set[int]]:
     """Indices of tasks that may be meant, by the ids of their jobs."""
     tasks: dict[str, set[int]] = defaultdict(set)
     for name in names:

@@ -77,7 +77,7 @@ class Inquiry:
         """
         try:
             answer = self.ask(slurm_queue.watch_command(_clusters_to_ask(keys)))
-            queue = slurm_queue.parse(answer, slurm_queue.WATCH_COLUMNS)
+            queue = slurm_queue.parse_watched(answer, {key.job_id for key in keys})
         except SchedulerUnreachable as error:
             _tell_no_queue(error)
             return self._told(keys, facts=True)

@@ -146,15 +146,24 @@ def settings_command() -> list[str]:
     return ["scontrol", "show", "config"]
 
 
-def parse(text: str, columns: Sequence[str] = COLUMNS) -> list[Row]:
-    """The rows of squeue's answer, which has these columns.
+def parse(text: str) -> list[Row]:
+    """The rows of squeue's answer.
 
     Raises
     ------
     SchedulerUnreachable
       The text is not such an answer.
     """
-    return [_row(dict(zip(columns, fields, strict=True))) for fields in _records(text, columns)]
+    return [_row(dict(zip(COLUMNS, fields, strict=True))) for fields in _records(text, COLUMNS)]
+
+
+def parse_watched(text: str, ids: Container[str]) -> list[Row]:
+    """The rows of some jobs in the answer to :func:`watch_command`; see :func:`parse_live`."""
+    return [
+        _row(dict(zip(WATCH_COLUMNS, fields, strict=True)))
+        for fields in _records(text, WATCH_COLUMNS)
+        if _split(fields[0])[0] in ids
+    ]
 
 
 def parse_live(text: str, ids: Container[str]) -> list[Row]:

@@ -110,7 +110,7 @@ _EACH = re.compile(r"Per(Job|Node)")
 
 def outlook_of(reason: str) -> Outlook:
     """What a reason means for the job; see :meth:`.Scheduler.outlook`."""
-    word = re.split(r"[,\s(]", reason.strip(), maxsplit=1)[0]
+    word = re.split(r"[,:\s(]", reason.strip(), maxsplit=1)[0]
     if known := _BY_WORD.get(word):
         return known
     if _HELD_WORDS.search(reason.replace("_", " ")):

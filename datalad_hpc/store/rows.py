@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from typing import Any
 
 from datalad_hpc.claims import stem_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Part, Request
 from datalad_hpc.member import Member
-from datalad_hpc.status import TaskStatus
+from datalad_hpc.status import Phase, TaskStatus
 
 PLAIN_TASK = -1
 """Number under which the one task of a plain job is kept."""
@@ -39,6 +39,9 @@ JOB_COLUMNS = (
 """What :func:`job_of` takes, in its order."""
 
 _parse = json.JSONDecoder().raw_decode
+
+_OF_TASK = {field.name for field in fields(TaskStatus)}
+"""What is kept of a task's end besides is for other readers."""
 
 _STATES = {state.value: state for state in JobState}
 _KINDS = {kind.value: kind for kind in ClaimKind}
@@ -223,3 +226,18 @@ def end_of(task: TaskStatus) -> dict[str, str]:
         **({"job_id": task.job_id, "index": task.index} if task.job_id else {}),
     }
     return {"state": task.state, "facts": json.dumps(facts)}
+
+
+def ended_task(number: int, state: str, facts: str) -> TaskStatus:
+    """What became of a task, of the columns of its row: the other way round than :func:`end_of`."""
+    told = _parse(facts)[0]
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in told.items()
+        if name in _OF_TASK
+    }
+    for name in ("started", "ended"):
+        known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None
+    known.setdefault("index", None if number == PLAIN_TASK else number)
+    phase = Phase.COMPLETED if state == "COMPLETED" else Phase.FAILED
+    return TaskStatus(state=state, phase=phase, **known)
