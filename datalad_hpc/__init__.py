@@ -9,6 +9,7 @@ command_suite = (
         ("datalad_hpc.commands.finish", "Finish", "finish", "finish"),
         ("datalad_hpc.commands.reschedule", "Reschedule", "reschedule", "reschedule"),
         ("datalad_hpc.commands.hpc_status", "HpcStatus", "hpc-status", "hpc_status"),
+        ("datalad_hpc.commands.hpc_log", "HpcLog", "hpc-log", "hpc_log"),
     ],
 )
 

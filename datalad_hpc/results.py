@@ -38,6 +38,7 @@ UNTOUCHED = {
     "hpc-status": "Nothing can be shown",
     "reschedule": "Nothing was submitted",
     "batch": "Nothing was submitted",
+    "hpc-log": "Nothing can be shown",
 }
 """What holds where a request cannot be met."""
 
@@ -49,6 +50,7 @@ KEPT = {
     "hpc-status": "all jobs are as they were",
     "reschedule": "the jobs that were reported are submitted and tracked, no other was",
     "batch": "the lines that were reported are done, the others have no job",
+    "hpc-log": "nothing was changed, jobs are as they were",
 }
 """What holds where a command ended in the middle."""
 
@@ -58,6 +60,7 @@ NEXT = {
     "hpc-status": "run `datalad hpc-status` again",
     "reschedule": "give the commits that are left to `datalad reschedule` to go on",
     "batch": "run the same command again to go on with the lines that are left",
+    "hpc-log": "run the same command again to see more",
 }
 """What goes on from there."""
 

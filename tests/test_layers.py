@@ -31,7 +31,7 @@ LADDER = (
     {"dry_run", "environment", "submitting"},
     {"finish"},
     # stories
-    {"scheduling"},
+    {"following", "scheduling"},
     {"finishing", "rescheduling", "statuses", "sweeping"},
     {"batches"},
     # the face

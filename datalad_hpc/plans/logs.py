@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.facts import facts_path
@@ -66,12 +66,22 @@ def _logs_of_tasks(workplace: Workplace, plan: Plan, job_id: str) -> Iterator[Cl
 
 
 def _in_dataset(workplace: Workplace, plan: Plan, log: LogFile) -> str | None:
-    """A log's place in the dataset; ``None`` where it does not get there."""
+    return place_below((plan.base, str(workplace.root)), log)
+
+
+def place_below(roots: Iterable[str], log: LogFile) -> str | None:
+    """A log's place in the dataset; ``None`` where it does not get there.
+
+    Parameters
+    ----------
+    roots:
+      Absolute paths of what is the dataset's root to the job, and to us.
+    """
     folder = top_of(log.path) if log.is_glob else os.path.dirname(log.path)
     rest = log.path.split("/")[len(folder.split("/")) :]
     folder = os.path.realpath(folder)
     path = "/".join([glob.escape(folder) if log.is_glob else folder, *rest])
-    for base in (os.path.realpath(plan.base), str(workplace.root)):
+    for base in map(os.path.realpath, roots):
         start = f"{glob.escape(base) if log.is_glob else base}/"
         if path.startswith(start):
             return path[len(start) :]

@@ -68,6 +68,14 @@ def log_files(
       Each once, standard output first. What is known only while the job runs is ``*``
       in a glob. Devices such as ``/dev/null`` are left out.
     """
+    found = streams(command, folder, job_id, user, task)
+    return tuple(dict.fromkeys(file for file in found if file is not None))
+
+
+def streams(
+    command: BatchCommand, folder: str, job_id: str, user: str, task: int | None = None
+) -> tuple[LogFile | None, LogFile | None]:
+    """The same for standard output, and for standard error; ``None`` is no file."""
     number = int(job_id) if re.fullmatch("[1-9][0-9]{0,9}", job_id) else job_id
     known = {**BATCH_VALUES, "A": number, "u": user, "x": job_name(command)}
     array = command.options.get("array")
@@ -77,11 +85,12 @@ def log_files(
         # Tasks of an array differ in these: each but one has a job id of its own.
         known |= {"a": NO_INDEX, "j": number, "J": number}
     output = command.options.get("output")
-    files = (
-        _log_file(_pattern(work_folder(command, folder), given, bool(array)), known)
-        for given in (output, command.options.get("error", output))
-    )
-    return tuple(dict.fromkeys(file for file in files if file is not None))
+    folder = work_folder(command, folder)
+
+    def file(given: str | None) -> LogFile | None:
+        return _log_file(_pattern(folder, given, bool(array)), known)
+
+    return file(output), file(command.options.get("error", output))
 
 
 def log_path(folder: str, given: str | None, values: Mapping[str, str | int]) -> str:

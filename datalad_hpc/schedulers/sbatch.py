@@ -89,17 +89,17 @@ def read_batch_command(
             f"the command has to start with sbatch, not with {_quoted(argv)} (-o and -i take one "
             "path each: quote globs)"
         )
-    all_options, position = _read_command_line(argv)
+    all_options, position = read_command_line(argv)
     _refuse_what_submits_nothing(all_options)
     if "wrap" in all_options:
-        return _wrapped(argv, environment, all_options["wrap"], position)
+        return wrapped(argv, environment, all_options["wrap"], position)
     if position is None:
         raise BadRequest(
             "sbatch has neither a batch script nor --wrap, and a script on standard input "
             "cannot be scheduled: name the script's file"
         )
     path = find_script(argv[position], folder, all_options.get("chdir", ""), environment)
-    return _scripted(argv, environment, position, read_script(path), path)
+    return scripted(argv, environment, position, read_script(path), path)
 
 
 def batch_command_of(
@@ -116,7 +116,7 @@ def batch_command_of(
     environment:
       The variables that sbatch is to see.
     """
-    return _scripted(("sbatch", *arguments, SCRIPT), environment, 1 + len(arguments), script, None)
+    return scripted(("sbatch", *arguments, SCRIPT), environment, 1 + len(arguments), script, None)
 
 
 def with_options(command_argv: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
@@ -205,7 +205,7 @@ def _quoted(argv: Sequence[str]) -> str:
     return f"'{argv[0]}'" if argv else "nothing"
 
 
-def _scripted(
+def scripted(
     argv: Sequence[str],
     environment: Mapping[str, str],
     position: int,
@@ -228,7 +228,7 @@ def _scripted(
     )
 
 
-def _wrapped(
+def wrapped(
     argv: Sequence[str], environment: Mapping[str, str], command: str, position: int | None
 ) -> BatchCommand:
     if position is not None:
@@ -248,7 +248,7 @@ def _wrapped(
     )
 
 
-def _read_command_line(argv: Sequence[str]) -> tuple[dict[str, str], int | None]:
+def read_command_line(argv: Sequence[str]) -> tuple[dict[str, str], int | None]:
     """Options of all components, and where the script stands.
 
     Slurm takes the colons between components out before it looks for the script.

@@ -1,0 +1,171 @@
+"""Where the log of a task is, of what is kept of its submission."""
+
+from __future__ import annotations
+
+import getpass
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datalad_hpc.facts import facts_path_of
+from datalad_hpc.following.meant import Task
+from datalad_hpc.job import ClaimRole, Job
+from datalad_hpc.plans.logs import place_below
+from datalad_hpc.schedulers.logs import LogFile, log_files, streams
+from datalad_hpc.schedulers.remembered import remembered
+from datalad_hpc.schedulers.sbatch import BatchCommand
+from datalad_hpc.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Log:
+    """Where a task, or several, write one of their streams."""
+
+    file: LogFile
+    inside: str | None
+    """Its place in the dataset, where it gets there; a glob where the file's path is one."""
+    root: str
+    """That of the worktree that the job belongs to."""
+
+    def paths(self) -> list[str]:
+        """Files that are there now, the one that was written last first."""
+        found = dict.fromkeys([*_matches(self.file.path, self.file.is_glob), *self._in_dataset()])
+        there = {path: _written(path) for path in found}
+        return sorted(
+            (path for path, time in there.items() if time is not None),
+            key=lambda path: -(there[path] or 0.0),
+        )
+
+    def _in_dataset(self) -> Iterable[str]:
+        """Where ``finish`` puts it, if the job ran elsewhere."""
+        if self.inside is None:
+            return ()
+        if self.file.is_glob:
+            return _matches(f"{glob.escape(self.root)}/{self.inside}", True)
+        return [os.path.join(self.root, self.inside)]
+
+
+def _matches(path: str, is_glob: bool) -> list[str]:
+    return glob.glob(path) if is_glob else [path]
+
+
+def _written(path: str) -> float | None:
+    """When a file was written to; ``None`` if there is none."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        # Also a link to content that is elsewhere.
+        return 0.0 if os.path.islink(path) else None
+
+
+@dataclass(frozen=True)
+class Logs:
+    """Where a task writes; ``None`` is no file, as with ``/dev/null``."""
+
+    output: Log | None
+    errors: Log | None
+
+
+@dataclass
+class Places:
+    """Finds logs; a submission is read once for all of its tasks."""
+
+    workplace: Workplace
+    _read: dict[tuple[int, str], tuple[BatchCommand, str] | None] = field(default_factory=dict)
+
+    def of(self, task: Task) -> Logs | None:
+        """The logs of a task; ``None`` where nothing is known of them."""
+        key = (task.job.key, task.job_id)
+        if key not in self._read:
+            self._read[key] = next(self._submissions(task), None)
+        if (known := self._read[key]) is None:
+            return None
+        batch, folder = known
+        found = streams(batch, folder, task.job_id, getpass.getuser(), task.index)
+        output, errors = (self._log(task.job, file) for file in found)
+        return Logs(output, errors)
+
+    def _log(self, job: Job, file: LogFile | None) -> Log | None:
+        if file is None:
+            return None
+        root = self._root(job)
+        return Log(file, place_below((_base(job, root), root), file), root)
+
+    def _root(self, job: Job) -> str:
+        return str(self.workplace.root_of(job.worktree))
+
+    def _submissions(self, task: Task) -> Iterator[tuple[BatchCommand, str]]:
+        """What the submission may have been, the most probable first.
+
+        The paths that are claimed tell whether variables had a say (``SBATCH_OUTPUT``), and to
+        which folder a submission program had changed.
+        """
+        argv, text = _handed_over(task)
+        folder = os.path.join(_base(task.job, self._root(task.job)), task.job.request.folder)
+        folder = folder.rstrip("/")
+        environments: tuple[Mapping[str, str], ...] = ({}, os.environ)
+        batches = [batch for each in environments if (batch := remembered(argv, text, each))]
+        for batch in batches:
+            if self._agrees(task, batch, folder):
+                yield batch, folder
+        for batch in batches:
+            for other in self._folders(task, batch, folder):
+                yield batch, other
+        for batch in batches:
+            yield batch, folder
+
+    def _agrees(self, task: Task, batch: BatchCommand, folder: str) -> bool:
+        """Whether the logs of a submission are those that are claimed."""
+        claimed = set(_claimed(task.job))
+        inside = set(self._inside(task, batch, folder))
+        return bool(inside & claimed) or not (inside or claimed)
+
+    def _inside(self, task: Task, batch: BatchCommand, folder: str) -> Iterator[str]:
+        """Places of logs in the dataset."""
+        job, root = task.job, self._root(task.job)
+        probe = next(_claimed_tasks(job), None)
+        for file in log_files(batch, folder, task.job_id, getpass.getuser(), probe):
+            if place := place_below((_base(job, root), root), file):
+                yield place
+
+    def _folders(self, task: Task, batch: BatchCommand, folder: str) -> Iterator[str]:
+        """Folders from which a submission has the logs that are claimed."""
+        base = _base(task.job, self._root(task.job))
+        top = os.path.relpath(folder, base)
+        for place in self._inside(task, batch, folder):
+            below = os.path.relpath(place, top)
+            for claimed in _claimed(task.job):
+                if claimed.endswith(f"/{below}"):
+                    yield os.path.join(base, claimed[: -len(below) - 1])
+
+
+def _base(job: Job, root: str) -> str:
+    """What is the dataset's root to the job."""
+    return job.request.alternative or root
+
+
+def _handed_over(task: Task) -> tuple[tuple[str, ...], str]:
+    """The submission command, and the text of its script."""
+    for member in task.job.members:
+        if member.job_id == task.job_id:
+            return member.submit_line, member.script
+    return task.job.submit_line, task.job.script
+
+
+def _claimed(job: Job) -> Iterator[str]:
+    facts = facts_path_of(job)
+    for claim in job.claims:
+        if claim.role is ClaimRole.LOG and claim.path != facts:
+            yield claim.path
+
+
+def _claimed_tasks(job: Job) -> Iterator[int | None]:
+    return (claim.task for claim in job.claims if claim.role is ClaimRole.LOG)
+
+
+def shown(path: str, root: Path) -> str:
+    """A path for people: relative to the dataset where it is in it."""
+    start = f"{root}/"
+    return path.removeprefix(start)

@@ -1,0 +1,112 @@
+"""What became of tasks: asked once of the scheduler, or as the store remembers it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from datalad_hpc.failures import failure_of
+from datalad_hpc.following.meant import Look, Task
+from datalad_hpc.job import Job, JobState
+from datalad_hpc.polling import Answers, ask, is_forgotten, is_untold, unknown_text
+from datalad_hpc.results import SAYS_NOTHING_NEW, Result
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
+from datalad_hpc.store.ended import ended_tasks
+
+
+@dataclass
+class States:
+    """How some tasks stand."""
+
+    look: Look
+    answers: Answers = field(default_factory=Answers)
+    _kept: dict[int, Sequence[TaskStatus]] = field(default_factory=dict)
+
+    def ask(self, tasks: Iterable[Task], *, facts: bool) -> None:
+        """Ask the schedulers about the open jobs of tasks."""
+        jobs = {task.job.key: task.job for task in tasks}
+        self.answers = ask(list(jobs.values()), self.look.scheduler_named, facts=facts)
+
+    def of(self, task: Task) -> TaskStatus | None:
+        """The status of a task; ``None`` where it is not known."""
+        answer = self.answers.of(task.job)
+        for told in (answer.tasks if answer else (), self._of_store(task.job)):
+            for status in told:
+                if status.index == task.index and status.job_id in ("", task.job_id):
+                    return None if is_untold(status) else status
+        return None
+
+    def _of_store(self, job: Job) -> Sequence[TaskStatus]:
+        if job.key not in self._kept:
+            self._kept[job.key] = ended_tasks(self.look.store, job)
+        return self._kept[job.key]
+
+    def is_live(self, task: Task) -> bool:
+        """Whether a task may still write; of what is not known that is so until it is forgotten."""
+        status = self.of(task)
+        if status is not None:
+            return status.phase is Phase.LIVE
+        return task.state.holds_claims and not is_forgotten(task.job, self.answers)
+
+    def word(self, task: Task) -> str:
+        """Its state in a word, as the scheduler has it."""
+        status = self.of(task)
+        return status.state if status else "UNKNOWN"
+
+    def fields(self, task: Task) -> Result:
+        """What a result has of a task's state."""
+        status = self.of(task)
+        failure = failure_of(status) if status else None
+        return {
+            "slurm_job_status": self.word(task),
+            **({"failure": failure.as_json} if failure else {}),
+        }
+
+    def text(self, task: Task) -> str:
+        """How a task stands, and what can be done."""
+        status = self.of(task)
+        if status is None and task.state.holds_claims:
+            return unknown_text(task.job, self.answers)
+        end = f": {described(status)}" if status else ""
+        return f"Job {task.label}{end}; {_next(task, status)}"
+
+
+def described(status: TaskStatus) -> str:
+    """A task's end, or why it has none yet, in words."""
+    failure = failure_of(status)
+    words = failure.text if failure else ""
+    more = words if words.replace(" ", "_").upper() != status.state else ""
+    if status.phase is Phase.LIVE and status.reason not in SAYS_NOTHING_NEW:
+        more = status.reason
+    text = f"{status.state} ({more})" if more else status.state
+    if status.phase is Phase.LIVE or status.elapsed is None:
+        return text
+    return f"{text} after {timedelta(seconds=round(status.elapsed))}"
+
+
+def _next(task: Task, status: TaskStatus | None) -> str:
+    """What became of a task's outputs, or which command is the next."""
+    if task.commit:
+        return f"committed as {task.commit[:10]}"
+    if not task.state.holds_claims:
+        return "closed without a commit"
+    whole = task.label if task.job.parts else task.job.label
+    if status is None or status.phase is Phase.LIVE:
+        return f"`datalad hpc-log -f {task.label}` follows it"
+    if status.phase is Phase.FAILED:
+        return (
+            f"run it again (`datalad reschedule --failed {whole}`), or give it up (`datalad "
+            f"finish --close-failed-jobs {whole}`)"
+        )
+    return f"`datalad finish {whole}` commits it"
+
+
+def failed_of(status: JobStatus | None) -> list[TaskStatus]:
+    """The tasks that did not succeed."""
+    return [task for task in status.tasks if task.phase is Phase.FAILED] if status else []
+
+
+def is_submitted(job: Job) -> bool:
+    """Whether a scheduler has had it."""
+    return job.state not in (JobState.RESERVED, JobState.SUBMITTING)
