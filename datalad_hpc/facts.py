@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from datalad_hpc.failures import BY_WHOM, failure_of, without_name
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job
 from datalad_hpc.status import JobStatus, TaskStatus
@@ -23,8 +24,6 @@ _IDENTITY_OPTION = re.compile(rf"(?<!\S)({_LONG}(?:=|\s+)|{_SHORT}\s*){_VALUE}")
 """An option that names people or their accounts, and its value, in a line of text."""
 _IDENTITY_WORD = re.compile(rf"({_LONG}=|{_SHORT}).+", re.DOTALL)
 _IDENTITY_NEXT = re.compile(f"{_LONG}|{_SHORT}")
-_BY_WHOM = re.compile(r"\bby \d+(, )?")
-"""Slurm's word on who cancelled a job: a user's number."""
 
 HIDDEN = "…"
 
@@ -87,7 +86,7 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
         "job_id": job.job_id,
         "submit_line": [_neutral(word, root) for word in job.submit_line],
         "script": script_text(job.script, root, with_identity=with_identity),
-        "tasks": [_task(task) for task in status.tasks],
+        "tasks": [_task(task, status, with_identity=with_identity) for task in status.tasks],
         **status.facts,
     }
     if job.members:
@@ -107,8 +106,6 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
     else:
         for each in (facts, *facts.get("jobs", ())):
             each["submit_line"] = _without_identity(each["submit_line"])
-        for task in facts["tasks"]:
-            task["reason"] = reason_text(task["reason"], with_identity=False)
     return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -120,7 +117,7 @@ def script_text(script: str, root: str, *, with_identity: bool) -> str:
 
 def reason_text(reason: str, *, with_identity: bool) -> str:
     """Why a task ended, as it is kept."""
-    return reason if with_identity else _BY_WHOM.sub("", reason)
+    return reason if with_identity else BY_WHOM.sub("", reason)
 
 
 def _neutral(text: str, root: str) -> str:
@@ -128,12 +125,16 @@ def _neutral(text: str, root: str) -> str:
     return re.sub(f"{_NO_PATH_BEFORE}{re.escape(root)}{_NO_NAME_AFTER}", "{dspath}", text)
 
 
-def _task(task: TaskStatus) -> dict[str, Any]:
+def _task(task: TaskStatus, status: JobStatus, *, with_identity: bool) -> dict[str, Any]:
+    failure = failure_of(task)
+    if failure and not with_identity:
+        failure = without_name(failure, status.identity.get("user", ""))
     return {
         **({"job_id": task.job_id} if task.job_id else {}),
         "index": task.index,
         "state": task.state,
-        "reason": task.reason,
+        "reason": reason_text(task.reason, with_identity=with_identity),
+        **({"failure": failure.as_json} if failure else {}),
         "exit_code": task.exit_code,
         "signal": task.signal,
         "elapsed": task.elapsed,

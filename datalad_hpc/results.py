@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from datalad_hpc.errors import BadRequest, GitFailed, HpcError, StoreUnusable
+from datalad_hpc.failures import BY_WHOM, NOT_STARTED, Cause, failure_fields, failure_of
 from datalad_hpc.interruption import Interruption
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_ids
-from datalad_hpc.status import JobStatus, Phase, TaskStatus
+from datalad_hpc.status import JobStatus, TaskStatus
 from datalad_hpc.wording import ranges, some_of, some_tasks
 
 Result = dict[str, Any]
@@ -29,8 +30,21 @@ class _OneLine(dict[str, Any]):
         return super().__repr__()
 
 
-SAYS_NOTHING_NEW = ("", "None", "NonZeroExitCode")
-"""Reasons of Slurm's that the state and the exit code tell already."""
+SAYS_NOTHING_NEW = (
+    "None",
+    "NonZeroExitCode",
+    "RaisedSignal",
+    "TimeLimit",
+    "OutOfMemory",
+    "NodeDown",
+    "DeadLine",
+    # Also of a script that was running and got a signal.
+    "JobLaunchFailure",
+)
+"""Beginnings of Slurm's reasons that the state and the exit code tell already."""
+
+NOT_IN_STATE = (Cause.EXIT_CODE, Cause.SIGNAL, Cause.LAUNCH)
+"""Causes of which a state says no more than that a task failed."""
 
 UNTOUCHED = {
     "schedule": "Nothing was submitted",
@@ -191,6 +205,9 @@ def job_result(
         fields["tasks"] = tasks_by_state(answer)
     if job.members:
         fields["slurm_job_ids"] = list(all_ids(job))
+    if answer:
+        has_tasks = job.tasks is not None or bool(job.members)
+        fields |= failure_fields(answer, of_tasks=has_tasks)
     return result(action, root, status, message, **{**fields, **more})
 
 
@@ -236,11 +253,12 @@ def _group_text(text: str, tasks: Sequence[TaskStatus]) -> str:
 
 
 def _task_text(task: TaskStatus) -> str:
+    failure = failure_of(task)
+    state = f"{task.state} by {failure.by}" if failure and failure.by else task.state
+    reason = BY_WHOM.sub("", task.reason)
     details = []
-    if task.phase is Phase.FAILED and task.signal:
-        details.append(f"signal {task.signal}")
-    elif task.phase is Phase.FAILED and task.exit_code:
-        details.append(f"exit code {task.exit_code}")
-    if task.reason not in SAYS_NOTHING_NEW:
-        details.append(task.reason)
-    return f"{task.state} ({', '.join(details)})" if details else task.state
+    if failure and failure.cause in NOT_IN_STATE and not reason.startswith(NOT_STARTED):
+        details.append(failure.text)
+    if reason and not reason.startswith(SAYS_NOTHING_NEW):
+        details.append(reason)
+    return f"{state} ({', '.join(details)})" if details else state

@@ -10,6 +10,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+NEVER = "DependencyNeverSatisfied"
+"""Slurm's word for a task that waits for what cannot come any more: the reason begins with it."""
+
 
 class Phase(str, Enum):
     """All that the stories need to know of a scheduler's state."""
@@ -49,6 +52,8 @@ class TaskStatus:
     """Which of the jobs of a submission program it belongs to; empty for any other."""
     number: int | None = None
     """Its place among the tasks of all these jobs, whose indices may be the same."""
+    missing: tuple[str, ...] = ()
+    """Declared outputs that it had to make and that are not there; no scheduler knows of them."""
 
 
 @dataclass(frozen=True)

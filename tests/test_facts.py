@@ -77,6 +77,7 @@ def test_all_that_the_scheduler_knows_is_in_it() -> None:
                 "index": 3,
                 "state": "TIMEOUT",
                 "reason": "TimeLimit",
+                "failure": {"cause": "timeout"},
                 "exit_code": 1,
                 "signal": 15,
                 "elapsed": 61.5,

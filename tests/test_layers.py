@@ -15,9 +15,9 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"member", "outlook", "status"},
-    {"errors", "failures", "globs", "interruption", "job", "job_script", "settings"},
+    {"errors", "globs", "interruption", "job", "job_script", "settings"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
-    {"claims", "members"},
+    {"claims", "failures", "members"},
     {"facts", "located", "placeholders", "reads"},
     {"record", "sweeps"},
     {"unfolding"},

@@ -209,6 +209,7 @@ def test_the_record_has_the_facts_of_the_end() -> None:
         "peak_memory": 7,
         "nodes": ["n1", "n2"],
         "tasks": {"COMPLETED": "0-1", "OUT_OF_MEMORY": "2"},
+        "failures": [{"cause": "out-of-memory", "tasks": "2"}],
         "covers": "0-2",
         "task_outputs": [],
     }

@@ -9,16 +9,14 @@ from itertools import groupby
 from datalad_hpc.chains.dependencies import inputs_of
 from datalad_hpc.claims import ClaimedPaths
 from datalad_hpc.commit.recording import Layout
+from datalad_hpc.failures import whom_of
 from datalad_hpc.finish.deciding import Ready
 from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.job import Claim, Job, JobState
 from datalad_hpc.polling import Answers
 from datalad_hpc.results import Result, job_result
-from datalad_hpc.status import JobStatus, Phase, TaskStatus
+from datalad_hpc.status import NEVER, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of
-
-NEVER = "DependencyNeverSatisfied"
-"""Slurm's word for a job that waits for what cannot come any more."""
 
 
 def layers(jobs: Iterable[Job]) -> list[list[Job]]:
@@ -100,7 +98,9 @@ def _reason(answer: JobStatus, failed: Sequence[Job]) -> str:
 
 def _with_reason(answer: JobStatus, reason: str, in_vain: bool) -> JobStatus:
     tasks = (
-        replace(task, reason=reason) if _never_starts(task, in_vain) else task
+        replace(task, reason=f"{whom_of(task)}{NEVER}: {reason}")
+        if _never_starts(task, in_vain)
+        else task
         for task in answer.tasks
     )
     return replace(answer, tasks=tuple(tasks))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,14 +95,13 @@ def decide_ended(
     except (HpcError, OSError) as error:
         text = f"Job {job.label} stays open: {error}"
         return job_result(ACTION, finish.root, "error", text, job, answer)
-    if left is not None:
-        # Who was to make an output of the whole job cannot be told.
-        of_tasks = [claim for claim in listing.empty if claim.task is not None]
-        problem = _missing(finish, f"The good tasks of job {job.label}", of_tasks)
-    elif failed:
+    if failed:
         problem = failure(job, answer)
     else:
-        problem = _missing(finish, f"Job {job.label}", listing.empty)
+        who = f"Job {job.label}" if left is None else f"The good tasks of job {job.label}"
+        # Of the good tasks alone nobody can tell who was to make an output of the whole job.
+        problem = _missing(finish, who, missing := _missing_of(listing, left is not None))
+        answer = _with_missing(answer, missing) if problem else answer
     if not problem or finish.wishes.commit_failed:
         return Ready(job, answer, listing, locator, left or LeftOut())
     if finish.wishes.close_failed and left is None:
@@ -185,11 +185,36 @@ def failure(job: Job, answer: JobStatus) -> str:
     return f"Job {job.label} did not succeed: {explain(answer)}"
 
 
-def _missing(finish: Round, who: str, empty: Sequence[Claim]) -> str:
-    missing = [shown(claim) for claim in empty if claim.role is ClaimRole.OUTPUT]
+def _missing_of(listing: Listing, of_tasks: bool) -> list[Claim]:
+    """Declared outputs that are not there, or only those of an array's tasks."""
+    missing = (claim for claim in listing.empty if claim.role is ClaimRole.OUTPUT)
+    return [claim for claim in missing if not (of_tasks and claim.task is None)]
+
+
+def _with_missing(answer: JobStatus, missing: Sequence[Claim]) -> JobStatus:
+    """The status in which each task that completed has what is missing of it.
+
+    Any of them may have been the one to make an output of the whole job.
+    """
+    of_task: dict[int | None, list[str]] = defaultdict(list)
+    for claim in missing:
+        of_task[claim.task].append(shown(claim))
+    whole = of_task.pop(None, [])
+    return replace(
+        answer,
+        tasks=tuple(
+            replace(task, missing=(*whole, *of_task.get(task.index, ())))
+            if task.phase is Phase.COMPLETED
+            else task
+            for task in answer.tasks
+        ),
+    )
+
+
+def _missing(finish: Round, who: str, missing: Sequence[Claim]) -> str:
     if not missing:
         return ""
-    text = f"{who} completed, but did not produce {some_of(missing)}"
+    text = f"{who} completed, but did not produce {some_of(list(map(shown, missing)))}"
     if finish.workplace.setting("datalad.hpc.missing-outputs") != "warning":
         return text
     lgr.warning("%s", visible(text))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.claims import shown
+from datalad_hpc.failures import Failure, failure_fields, without_name
 from datalad_hpc.job import ClaimRole, Job
 from datalad_hpc.members import states_of
 from datalad_hpc.record.layout import (
@@ -113,7 +114,7 @@ def _record(
         "pwd": request.folder or ".",
         "slurm_job_id": int(job.job_id) if job.job_id.isdecimal() else job.job_id,
         "slurm_outputs": list(dict.fromkeys(filter(None, [*log_paths(job), facts_path]))),
-        "hpc": _own_part(job, status, facts_path),
+        "hpc": _own_part(job, status, facts_path) | _failures(job, status, style),
     }
 
 
@@ -132,6 +133,19 @@ def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
         **({"facts": facts_path} if facts_path else {}),
         **_summary(status.tasks),
     }
+
+
+def _failures(job: Job, status: JobStatus, style: Style) -> dict[str, Any]:
+    """Why the job, or tasks of it, failed."""
+
+    def kept(failure: Failure) -> Failure:
+        return (
+            failure
+            if style.with_identity
+            else without_name(failure, status.identity.get("user", ""))
+        )
+
+    return failure_fields(status, of_tasks=job.tasks is not None or bool(job.members), kept=kept)
 
 
 def _of_tasks(job: Job, status: JobStatus, left_out: Collection[int]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datalad_hpc.errors import HpcError, ProgramMissing
+from datalad_hpc.failures import NOT_STARTED
 from datalad_hpc.schedulers.local_dependencies import Dependencies, Verdict
 from datalad_hpc.schedulers.local_ending import Ending, cancelled, end_unseen
 from datalad_hpc.schedulers.local_job import ENDED_WELL, Event, Progress, Wish
@@ -26,6 +27,7 @@ from datalad_hpc.schedulers.local_memory import own_memory, peak_memory
 from datalad_hpc.schedulers.local_open_job import OpenJob, Running
 from datalad_hpc.schedulers.local_spool import Spool, now
 from datalad_hpc.schedulers.local_tasks import LogError, Task, alive, birth, start
+from datalad_hpc.status import NEVER
 
 lgr = logging.getLogger("datalad.hpc.local")
 
@@ -37,8 +39,6 @@ RELIST = 1.0
 
 IO_SIGNAL = 53
 """What Slurm reports where a log could not be opened (as ``0:53``)."""
-
-NEVER = "DependencyNeverSatisfied"
 
 
 class Dispatcher:
@@ -199,7 +199,7 @@ class Dispatcher:
             pid = start(task, script, opened.environment, prepare)
         except (OSError, HpcError) as error:
             code, number = _exit_of_failed_start(error)
-            failed = Event(task.index, now(), state="FAILED", reason=f"it did not start: {error}")
+            failed = Event(task.index, now(), state="FAILED", reason=f"{NOT_STARTED}: {error}")
             self._record(opened, replace(failed, exit_code=code, signal=number))
         else:
             event = Event(task.index, now(), pid)

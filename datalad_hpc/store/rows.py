@@ -224,6 +224,7 @@ def end_of(task: TaskStatus) -> dict[str, str]:
         "started": task.started.isoformat() if task.started else None,
         "ended": task.ended.isoformat() if task.ended else None,
         **({"job_id": task.job_id, "index": task.index} if task.job_id else {}),
+        **({"missing": task.missing} if task.missing else {}),
     }
     return {"state": task.state, "facts": json.dumps(facts)}
 
