@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
@@ -58,6 +60,9 @@ lgr = logging.getLogger("datalad.hpc.slurm")
 SBATCH_SHARE = 5
 """How many times as long as a query sbatch may take."""
 
+HUNG_FOR = 3
+"""How many times as long as a query a program is left alone that gave no answer in time."""
+
 
 class Slurm(Scheduler):
     """A cluster that Slurm runs.
@@ -73,7 +78,7 @@ class Slurm(Scheduler):
 
     def __init__(self, timeout: float = 60.0) -> None:
         self.timeout = timeout
-        self._hung: set[str] = set()
+        self._hung: dict[str, float] = {}
         self._inquiry = Inquiry(self.ask)
 
     @classmethod
@@ -188,7 +193,7 @@ class Slurm(Scheduler):
         return text
 
     def _run(self, argv: Sequence[str]) -> process.Ended:
-        if argv[0] in self._hung:
+        if time.monotonic() - self._hung.get(argv[0], -math.inf) < HUNG_FOR * self.timeout:
             raise SchedulerUnreachable(f"{argv[0]} did not answer a moment ago")
         environment = query_environment(os.environ)
         try:
@@ -197,7 +202,7 @@ class Slurm(Scheduler):
         except (ProcessFailed, OSError) as error:
             if isinstance(error, ProcessTimedOut):
                 # Each of many jobs would wait as long again.
-                self._hung.add(argv[0])
+                self._hung[argv[0]] = time.monotonic()
             raise SchedulerUnreachable(str(error)) from error
 
     def _run_sbatch(self, handover: Handover) -> process.Ended:

@@ -49,6 +49,7 @@ class Inquiry:
     def __init__(self, ask: Callable[[Sequence[str]], str]) -> None:
         self.ask = ask
         self._told_of_accounting = False
+        self._told_of: set[str] = set()
         self._early: Future[str] | None = None
 
     def expect(self, number: int) -> None:
@@ -150,7 +151,7 @@ class Inquiry:
         silent = [key for key in keys if key.job_id not in found]
         if not silent or self._is_all_there_is():
             return {**found}
-        return {**found, **_nothing_of(silent, why)}
+        return {**found, **self._nothing_of(silent, why)}
 
     def _is_all_there_is(self) -> bool:
         """Whether this cluster's queue is all that could be asked: there is no accounting."""
@@ -176,7 +177,7 @@ class Inquiry:
             queue = self._all_queued(_clusters_to_ask(doubtful)) if queue is None else queue
             queued = collect(doubtful, queue)
         except SchedulerUnreachable as error:
-            return {**settled, **_nothing_of(doubtful, error)}
+            return {**settled, **self._nothing_of(doubtful, error)}
         for key in doubtful:
             status = joined(told[key.job_id], queued.get(key.job_id))
             if status is None:
@@ -188,6 +189,14 @@ class Inquiry:
 
     def _all_queued(self, clusters: Iterable[str]) -> list[Row]:
         return slurm_queue.parse(self.ask(slurm_queue.queue_command(clusters)))
+
+    def _nothing_of(self, keys: Sequence[JobKey], why: SchedulerUnreachable) -> dict[str, None]:
+        """That nothing can be said of some jobs, which is logged once where it is asked often."""
+        named = some_of([key.job_id for key in keys])
+        if named not in self._told_of:
+            self._told_of.add(named)
+            lgr.warning("Slurm gave no answer about job %s: %s", named, why)
+        return dict.fromkeys(key.job_id for key in keys)
 
     def _queue_remembers(self, key: JobKey) -> bool:
         """Whether the queue has all of a job that was ever started; known of this cluster only."""
@@ -202,12 +211,6 @@ class Inquiry:
 
 def _tell_no_queue(why: SchedulerUnreachable) -> None:
     lgr.info("Slurm's queue gave no answer, accounting is asked for all jobs: %s", why)
-
-
-def _nothing_of(keys: Sequence[JobKey], why: SchedulerUnreachable) -> dict[str, None]:
-    """That nothing can be said of some jobs, which is logged."""
-    lgr.warning("Slurm gave no answer about job %s: %s", some_of([key.job_id for key in keys]), why)
-    return dict.fromkeys(key.job_id for key in keys)
 
 
 def _chunks(keys: Sequence[JobKey]) -> Iterable[tuple[Sequence[JobKey], set[str]]]:
