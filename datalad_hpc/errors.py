@@ -49,6 +49,10 @@ class SubmissionUntracked(HpcError):
     """The scheduler has the job, but its id could not be kept."""
 
 
+class SaveLockHeld(HpcError):
+    """Somebody else has been committing for long; nothing was changed."""
+
+
 class SchedulerUnreachable(HpcError):
     """The scheduler, or its accounting, did not give an answer that can be used."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from datalad_hpc.commit.hooks import hooks_folder, hooks_passed_over
 from datalad_hpc.commit.repository import Repository
@@ -21,13 +23,27 @@ from datalad_hpc.finish.completing import commit_jobs
 from datalad_hpc.finish.deciding import Ready, decide
 from datalad_hpc.finish.deciding_sweeps import decide_sweep
 from datalad_hpc.finish.rounds import ACTION, Round
-from datalad_hpc.finish.selecting import selected
+from datalad_hpc.finish.selecting import meant, selected
 from datalad_hpc.job import Job
 from datalad_hpc.located import Locator
-from datalad_hpc.polling import Answers, ask, unknown_text
+from datalad_hpc.members import scheduler_keys
+from datalad_hpc.polling import Answers, ask, complete, unknown_text
 from datalad_hpc.progress import showing
 from datalad_hpc.results import Result, error_result, explain, job_result, result
 from datalad_hpc.scheduling import settle
+from datalad_hpc.status import Phase
+
+STALE = 10.0
+"""Seconds after which an answer is not acted upon any more: a job may have been requeued."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was said of open jobs, and when."""
+
+    jobs: Sequence[Job]
+    answers: Answers
+    when: float = field(default_factory=time.monotonic)
 
 
 def finish(this: Round) -> Iterator[Result]:
@@ -43,14 +59,13 @@ def finish(this: Round) -> Iterator[Result]:
     HpcError
       It could not begin or go on; all jobs without a result are as before.
     """
-    _check(this)
-    settle(this.workplace, this.store, this.scheduler_named)
+    begin(this)
     with this.workplace.save_lock():
         jobs, others = selected(this)
         yield from others
         jobs, completed = complete_interrupted(this, jobs)
         yield from completed
-        answers, _ = _asked(this, jobs, facts=True)
+        answers = asked(this, jobs)
         yield from (error_result(ACTION, this.root, error) for error in answers.failures)
         number = sum(len(job.open_parts) or 1 for job in jobs)
         with showing("Finishing jobs", " Jobs", number) as step:
@@ -58,7 +73,72 @@ def finish(this: Round) -> Iterator[Result]:
                 step()
                 yield outcome
     # Others need not wait for this.
-    yield from _look_after(this)
+    yield from look_after(this)
+
+
+def begin(this: Round) -> None:
+    """Check what was asked for, and settle interrupted submissions.
+
+    Raises
+    ------
+    BadRequest
+      Nothing can be finished like this.
+    """
+    _check(this)
+    settle(this.workplace, this.store, this.scheduler_named)
+
+
+def finish_seen(this: Round, seen: Look) -> Iterator[Result]:
+    """Commit what has ended by an answer that was got without the save lock.
+
+    Others may have finished, closed or resubmitted jobs meanwhile: what is not as it was is left
+    for the next look.
+
+    Yields
+    ------
+    dict
+      As :func:`finish`.
+    """
+    with this.workplace.save_lock():
+        jobs, completed = complete_interrupted(this, meant(this))
+        yield from completed
+        jobs = _unchanged(seen, jobs)
+        late = time.monotonic() - seen.when > STALE
+        answers = asked(this, jobs) if late else _restricted(seen, jobs)
+        yield from _committed(this, jobs, answers)
+
+
+def _unchanged(seen: Look, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that are known to the scheduler by what was asked for."""
+    then = {job.key: (job.state, _names(job)) for job in seen.jobs}
+    return [job for job in jobs if then.get(job.key) == (job.state, _names(job))]
+
+
+def _names(job: Job) -> list[tuple[str, str, str]]:
+    return [(key.job_id, key.cluster, key.token) for key in scheduler_keys(job)]
+
+
+def _restricted(seen: Look, jobs: Sequence[Job]) -> Answers:
+    """The answers without those tasks of sweeps that are over by now."""
+    told = seen.answers.statuses
+    still = {job.key: complete(job, told[job.key]) for job in jobs if job.parts and job.key in told}
+    return replace(seen.answers, statuses={**told, **still})
+
+
+def asked(this: Round, jobs: Sequence[Job]) -> Answers:
+    """What became of jobs, with the facts that a commit needs."""
+    return _asked(this, jobs, facts=True)[0]
+
+
+def still_live(this: Round, seen: Look) -> Iterator[Result]:
+    """What there is to say of jobs, and tasks of sweeps, that may still run; nothing is changed."""
+    told = dict(seen.answers.statuses)
+    for job in seen.jobs:
+        if job.parts and job.key in told:
+            live = (task for task in told[job.key].tasks if task.phase is Phase.LIVE)
+            told[job.key] = replace(told[job.key], tasks=tuple(live))
+    answers = replace(seen.answers, statuses=told)
+    yield from (each for each in _decided(this, seen.jobs, answers, {}) if isinstance(each, dict))
 
 
 def _asked(this: Round, jobs: Sequence[Job], *, facts: bool) -> tuple[Answers, Mapping[int, str]]:
@@ -110,7 +190,7 @@ def list_open(this: Round) -> Iterator[Result]:
         yield job_result(ACTION, this.root, "ok", text, job, answer, open_job=True, **more)
 
 
-def _look_after(this: Round) -> Iterator[Result]:
+def look_after(this: Round) -> Iterator[Result]:
     """Say which hooks had no part in new commits, and let Git clean up where there are some."""
     for repository in this.written.values():
         if hooks := hooks_passed_over(repository):

@@ -14,7 +14,7 @@ from typing import Any
 
 from datalad_hpc import claims as claim_rules
 from datalad_hpc.commit.head import common_dir_of, common_git_dir, own_git_dir
-from datalad_hpc.errors import BadRequest, HpcError
+from datalad_hpc.errors import BadRequest, HpcError, SaveLockHeld
 from datalad_hpc.globs import split_glob
 from datalad_hpc.job import Claim, ClaimRole
 from datalad_hpc.settings import DEFAULTS, TRUE
@@ -247,8 +247,10 @@ class Workplace:
 
         Raises
         ------
+        SaveLockHeld
+          Somebody else has held the lock for minutes.
         HpcError
-          Somebody else has held the lock for minutes, or it cannot be had at all.
+          It cannot be had at all.
         """
         from datalad.distribution.dataset import Dataset
         from datalad.support.locking import try_lock_informatively
@@ -265,7 +267,7 @@ class Workplace:
                     try_lock_informatively(lock, "commit the outputs of jobs", LOCK_PATIENCE)
                 )
             except RuntimeError as error:
-                raise HpcError(
+                raise SaveLockHeld(
                     f"Another process holds {path} and is committing; nothing was changed, "
                     "run `datalad finish` again when it is done"
                 ) from error

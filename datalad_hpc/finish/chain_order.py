@@ -19,6 +19,14 @@ from datalad_hpc.status import NEVER, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of
 
 
+IN_VAIN = ", so that it never starts: cancel it"
+
+
+def waits_in_vain(task: TaskStatus) -> bool:
+    """Whether a task is live by its state only, as :func:`give_reasons` has found."""
+    return task.phase is Phase.LIVE and (task.reason == NEVER or task.reason.endswith(IN_VAIN))
+
+
 def layers(jobs: Iterable[Job]) -> list[list[Job]]:
     """Jobs in groups, none of which has a job that depends on another of its own.
 
@@ -92,8 +100,7 @@ def _reason(answer: JobStatus, failed: Sequence[Job]) -> str:
     given_up = all(job.state is JobState.CLOSED for job in failed)
     end = ("were" if len(failed) > 1 else "was") + " given up" if given_up else "failed"
     reason = f"its {which} {some_of([job.label for job in failed])}, {end}"
-    never = ", so that it never starts: cancel it"
-    return reason + never * (answer.phase is Phase.LIVE)
+    return reason + IN_VAIN * (answer.phase is Phase.LIVE)
 
 
 def _with_reason(answer: JobStatus, reason: str, in_vain: bool) -> JobStatus:
@@ -160,7 +167,7 @@ def _held_back(this: Round, ready: Ready, earlier: Mapping[int, _Earlier]) -> Re
         f"Job {job.label} is over and stays open until {which} {some_of(labels)} "
         f"{'are' if len(labels) > 1 else 'is'} finished or closed, since it depends on {them}"
     )
-    return job_result(ACTION, this.root, "impossible", text, job, ready.status)
+    return job_result(ACTION, this.root, "impossible", text, job, ready.status, held=True)
 
 
 def readers(this: Round, jobs: Sequence[Job], answers: Answers) -> dict[int, list[str]]:
@@ -194,4 +201,4 @@ def still_read(this: Round, job: Job, answers: Answers, labels: Sequence[str]) -
         f"Job {job.label} is over and stays open until job {some_of(labels)} has ended, which "
         f"reads its outputs in {job.request.alternative or this.root}"
     )
-    return job_result(ACTION, this.root, "impossible", text, job, answer)
+    return job_result(ACTION, this.root, "impossible", text, job, answer, held=True)

@@ -148,7 +148,10 @@ def without_answer(finish: Round, job: Job, answers: Answers) -> Result:
         return close(finish, [Closing(job, None, f"Job {job.label} was given up by name")])[0]
     live = job.state is JobState.OPEN and not is_forgotten(job, answers)
     text = unknown_text(job, answers)
-    return job_result(ACTION, finish.root, "impossible", text, job, answers.of(job), live=live)
+    # Somebody may be at work on its submission.
+    more = {} if job.state is JobState.OPEN else {"held": True}
+    answer = answers.of(job)
+    return job_result(ACTION, finish.root, "impossible", text, job, answer, live=live, **more)
 
 
 def with_more_outputs(finish: Round, job: Job) -> Job:

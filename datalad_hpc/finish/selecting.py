@@ -28,6 +28,12 @@ def selected(this: Round) -> tuple[list[Job], list[Result]]:
     return [], [result(ACTION, this.root, "notneeded", "There are no open jobs")]
 
 
+def meant(this: Round) -> list[Job]:
+    """The same jobs as they are now, for who has asked of them already."""
+    named = this.wishes.job_ids
+    return _selected_by_name(this, named)[0] if named else this.store.open_jobs()
+
+
 def _selected_by_name(this: Round, names: Sequence[str]) -> tuple[list[Job], list[Result]]:
     tasks = named_tasks(names)
     found = this.store.jobs_named([*names, *tasks])
