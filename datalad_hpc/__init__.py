@@ -43,6 +43,21 @@ register_config(
     default="60",
 )
 register_config(
+    "datalad.hpc.poll-interval",
+    "How often jobs that are followed are asked for",
+    description="""Seconds between two questions of `datalad finish --wait` to the scheduler: at
+    first, and at most after a long time in which nothing changes, such as "2 60". A single number
+    stands for both""",
+    default="2 60",
+)
+register_config(
+    "datalad.hpc.notify",
+    "Command that tells you that jobs are over",
+    description="""Run once when `datalad finish --wait` has come to its end, not through a shell.
+    Its environment says what became of the jobs, in FINISH_SUMMARY and others""",
+    default="",
+)
+register_config(
     "datalad.hpc.missing-outputs",
     "What a missing output is",
     description="""What it means that a completed job did not produce a declared output: "error"

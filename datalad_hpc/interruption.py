@@ -45,6 +45,8 @@ class Interruption(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
         self.reported = reported
+        self.done = ""
+        """What was done until then, if a story tells; for people."""
 
     @property
     def exit_code(self) -> int:

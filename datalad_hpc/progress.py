@@ -45,6 +45,70 @@ def showing(label: str, unit: str, total: int) -> Iterator[Callable[[], None]]:
         bar.tell("Done: %s")
 
 
+@contextlib.contextmanager
+def following(label: str, unit: str) -> Iterator[Following]:
+    """Show a bar for something that others do, for as long as the context lasts.
+
+    On a terminal it is a bar; in a log there is a line whenever something has changed.
+    """
+    shown = Following(label, unit)
+    try:
+        yield shown
+    finally:
+        shown.end()
+
+
+@dataclass
+class Following:
+    """How far something is that is looked at now and then."""
+
+    label: str
+    unit: str
+    _last: tuple[int, int, str] | None = None
+
+    def tell(self, done: int, total: int, states: str) -> bool:
+        """Show how far it is; gives whether that is news.
+
+        Parameters
+        ----------
+        states:
+          What the rest is at, in few words.
+        """
+        now = (done, total, states)
+        label = f"{self.label} ({states})" if states else self.label
+        if self._last is None:
+            self._say("Start", _UNSEEN, total=total, label=label, unit=self.unit, initial=done)
+        changed = now != self._last
+        text = f"{done} of {total}{self.unit.lower()} are over"
+        text += f": {states}" * bool(states)
+        self._say(
+            text,
+            None if changed else _UNSEEN,
+            update=done,
+            total=total,
+            label=label,
+            unit=self.unit,
+        )
+        self._last = now
+        self.refresh()
+        return changed
+
+    def refresh(self) -> None:
+        """Have the bar drawn again."""
+        self._say("Refresh", _UNSEEN, maint="refresh")
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._last:
+            self._say("Done", _UNSEEN)
+
+    def _say(self, text: str, level: int | None, **what: object) -> None:
+        from datalad.log import log_progress
+
+        identity = f"hpc-{id(self)}"
+        log_progress(lgr.info, identity, "%s", text, noninteractive_level=level, **what)
+
+
 @dataclass
 class _Bar:
     label: str

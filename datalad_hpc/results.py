@@ -50,6 +50,7 @@ UNTOUCHED = {
     "schedule": "Nothing was submitted",
     "finish": "Nothing was changed",
     "hpc-status": "Nothing can be shown",
+    "wait": "Nothing was changed",
     "reschedule": "Nothing was submitted",
     "batch": "Nothing was submitted",
     "hpc-log": "Nothing can be shown",
@@ -62,6 +63,8 @@ KEPT = {
     "finish": "what was reported is done, all other jobs are still open with their outputs where "
     "they are",
     "hpc-status": "all jobs are as they were",
+    "wait": "what was reported is done, all other jobs are still open with their outputs where "
+    "they are",
     "reschedule": "the jobs that were reported are submitted and tracked, no other was",
     "batch": "the lines that were reported are done, the others have no job",
     "hpc-log": "nothing was changed, jobs are as they were",
@@ -72,6 +75,7 @@ NEXT = {
     "schedule": "run the same command again",
     "finish": "run `datalad finish` again to go on",
     "hpc-status": "run `datalad hpc-status` again",
+    "wait": "run `datalad finish --wait` again to go on",
     "reschedule": "give the commits that are left to `datalad reschedule` to go on",
     "batch": "run the same command again to go on with the lines that are left",
     "hpc-log": "run the same command again to see more",
@@ -166,7 +170,7 @@ def as_results(action: str, root: Path, story: str = "") -> Iterator[list[Result
         results.append(_ended(action, root, what, NEXT[story]))
     except Interruption as stop:
         late = story == "schedule" and stop.reported
-        text = SUBMITTED if late else f"{KEPT[story]}; {NEXT[story]}"
+        text = SUBMITTED if late else f"{stop.done or KEPT[story]}; {NEXT[story]}"
         text = f"{_capital(str(stop))}: {text}"
         results.append(result(action, root, "error", text, exit_code=stop.exit_code))
 

@@ -9,6 +9,7 @@ DEFAULTS = {
     "datalad.hpc.scheduler": "auto",
     "datalad.hpc.store-timeout": "60",
     "datalad.hpc.scheduler-timeout": "60",
+    "datalad.hpc.poll-interval": "2 60",
     "datalad.hpc.missing-outputs": "error",
     "datalad.hpc.record-identity": "no",
     "datalad.hpc.record-environment": "yes",

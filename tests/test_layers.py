@@ -17,7 +17,7 @@ LADDER = (
     {"member", "outlook", "status"},
     {"errors", "globs", "interruption", "job", "job_script", "settings"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
-    {"claims", "failures", "members"},
+    {"claims", "durations", "failures", "members"},
     {"facts", "located", "placeholders", "reads"},
     {"record", "sweeps"},
     {"unfolding"},
@@ -33,7 +33,7 @@ LADDER = (
     # stories
     {"following", "scheduling"},
     {"finishing", "rescheduling", "statuses", "sweeping"},
-    {"batches"},
+    {"batches", "waiting"},
     # the face
     {"commands"},
 )
@@ -54,6 +54,7 @@ BANNED_CALLS = ("os.system", "os.popen", "os.fork", "os.exec", "os.spawn", "os.p
 NO_EFFECTS = {
     "rooms": {
         "claims",
+        "durations",
         "errors",
         "facts",
         "failures",

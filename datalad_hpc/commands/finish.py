@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from datalad.distribution.dataset import EnsureDataset, datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
@@ -15,6 +16,10 @@ from datalad.ui import ui
 
 from datalad_hpc.commands.shared import as_tuple, jobs_option, opened
 from datalad_hpc.interruption import interruptible
+
+if TYPE_CHECKING:
+    from datalad_hpc.finish.rounds import Round
+    from datalad_hpc.workplace import Workplace
 
 _SEVERAL = "in several states"
 
@@ -100,6 +105,20 @@ class Finish(Interface):
             action="store_true",
             doc="show the open jobs and their states; commit nothing.",
         ),
+        wait=Parameter(
+            args=("--wait",),
+            action="store_true",
+            doc="""follow the jobs until none may run any more, and commit each when
+            it has ended. Can be interrupted with Ctrl-C and started again.""",
+        ),
+        timeout=Parameter(
+            args=("--timeout",),
+            metavar="TIME",
+            constraints=EnsureStr() | EnsureNone(),
+            doc="""with --wait: end after this time ("90" seconds, "15m", "2h", "1d"
+            or "2:30:00"), whatever the jobs do. If some may still run, the exit
+            code is 124.""",
+        ),
         branches=Parameter(
             args=("--branches",),
             action="store_true",
@@ -125,6 +144,11 @@ class Finish(Interface):
             text="Commit the outputs of all jobs that have completed",
             code_cmd="datalad finish",
             code_py="finish()",
+        ),
+        dict(
+            text="Wait for all jobs, for up to two hours, and commit each when it has ended",
+            code_cmd="datalad finish --wait --timeout 2h",
+            code_py="finish(wait=True, timeout='2h')",
         ),
         dict(
             text="Give one failed job up",
@@ -153,18 +177,19 @@ class Finish(Interface):
         commit_failed_jobs: bool = False,
         commit_good_tasks: bool = False,
         list_open_jobs: bool = False,
+        wait: bool = False,
+        timeout: Any = None,
         branches: bool = False,
         octopus: bool = False,
         jobs: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        from datalad_hpc import finishing
         from datalad_hpc.finish.rounds import ACTION, Round, Wishes, layout
         from datalad_hpc.placeholders import recordable
         from datalad_hpc.results import as_results
         from datalad_hpc.workplace import Workplace
 
         workplace = Workplace.of(dataset, "finish jobs")
-        with as_results(ACTION, workplace.root) as results:
+        with as_results(ACTION, workplace.root, "wait" if wait else "") as results:
             wishes = Wishes(
                 job_ids=(*as_tuple(job_ids), *as_tuple(slurm_job_id)),
                 message=recordable("the message", message or ""),
@@ -175,8 +200,8 @@ class Finish(Interface):
                 layout=layout(branches=branches, octopus=octopus),
                 jobs=jobs,
             )
+            story = _story(workplace, wait=wait, timeout=timeout, lists=list_open_jobs)
             with opened(workplace) as (store, named):
-                story = finishing.list_open if list_open_jobs else finishing.finish
                 yield from story(Round(workplace, store, named, wishes))
         yield from results
 
@@ -203,6 +228,25 @@ class Finish(Interface):
 
             ui.message("\n".join(map(visible_line, _table(listed))))
         _show_live([res for res in jobs if res.get("live")])
+
+
+def _story(
+    workplace: Workplace, *, wait: bool, timeout: Any, lists: bool
+) -> Callable[[Round], Iterator[dict[str, Any]]]:
+    """What is to be done."""
+    from datalad_hpc import finishing, waiting
+    from datalad_hpc.durations import seconds_of
+    from datalad_hpc.errors import BadRequest
+
+    if wait and lists:
+        raise BadRequest("--wait and --list-open-jobs exclude each other: choose one")
+    if timeout is not None and not wait:
+        raise BadRequest("--timeout is for --wait: give both")
+    if not wait:
+        return finishing.list_open if lists else finishing.finish
+    limit = None if timeout is None else seconds_of(str(timeout), "--timeout")
+    patience = waiting.Patience.configured(workplace, limit)
+    return partial(waiting.finish_and_wait, patience=patience)
 
 
 def _show_live(live: list[dict[str, Any]]) -> None:
