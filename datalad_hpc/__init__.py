@@ -58,6 +58,14 @@ register_config(
     default="",
 )
 register_config(
+    "datalad.hpc.auto-finish",
+    "What the jobs of `schedule --auto-finish` need",
+    description="""In the shorthand of `datalad schedule -r`, such as "2 1:00 partition=io". By
+    default they ask for the partition, account and QOS of the job that they finish, for one
+    processor, and for its time, but at most an hour""",
+    default="",
+)
+register_config(
     "datalad.hpc.missing-outputs",
     "What a missing output is",
     description="""What it means that a completed job did not produce a declared output: "error"

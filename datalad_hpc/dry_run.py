@@ -8,9 +8,10 @@ from typing import Any
 from datalad_hpc.job import Request
 from datalad_hpc.placeholders import is_submission
 from datalad_hpc.plans.logs import log_claims
-from datalad_hpc.plans.planning import make_plan
+from datalad_hpc.plans.planning import Plan, make_plan
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Estimate, Scheduler
+from datalad_hpc.submitting.auto_finish import auto_finish_command
 from datalad_hpc.workplace import Workplace
 
 
@@ -44,9 +45,16 @@ def dry_run(
             "outputs": list(request.declared),
             "logs": [claim.path for claim in log_claims(workplace, plan, "JOBID")],
             "tasks": list(plan.tasks) if plan.tasks is not None else None,
+            "auto_finish": _auto_finish(workplace, plan),
             "estimate": _told(asked, estimate) if asked and estimate else None,
         },
     )
+
+
+def _auto_finish(workplace: Workplace, plan: Plan) -> str | None:
+    if not plan.request.auto_finish:
+        return None
+    return shlex.join(auto_finish_command(workplace, plan, ["JOBID"]))
 
 
 def _told(scheduler: Scheduler, estimate: Estimate) -> dict[str, Any]:

@@ -106,6 +106,8 @@ class Request:
     message have the placeholders in them, and so have the templates of outputs."""
     max_concurrent: int | None = None
     """How many tasks of a sweep may run at a time."""
+    auto_finish: bool = False
+    """Whether a job of the scheduler's runs ``finish`` when this one is over."""
 
     @property
     def declared(self) -> tuple[str, ...]:

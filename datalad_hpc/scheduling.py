@@ -24,6 +24,7 @@ from datalad_hpc.status import Submission
 from datalad_hpc.store import Store
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import settle_submissions, submission_lock
+from datalad_hpc.submitting.auto_finish import check_auto_finish, with_auto_finish
 from datalad_hpc.submitting.preparation import prepare
 from datalad_hpc.submitting.program_submission import adopt_program, submit_by_program
 from datalad_hpc.submitting.reserved import let_go, submit_reserved
@@ -94,14 +95,17 @@ def _schedule(
 ) -> Result:
     if not batch:
         settle(workplace, store, scheduler_named)
+    check_auto_finish(workplace, request)
     plan = planned(workplace, store, scheduler, scheduler_named, request)
     with submission_lock(workplace, plan.token) as descriptor:
         job = replace(new_job(workplace, plan, scheduler), batch=batch)
         job = store.reserve(job, check=request.check_outputs, read=plan.waits.read)
         if request.submits:
-            return _run_program(workplace, store, scheduler, plan, job, descriptor, action)
-        submission = submit_reserved(workplace, store, scheduler, plan, job, descriptor)
-    return scheduled(workplace, plan, job, submission, action)
+            found = _run_program(workplace, store, scheduler, plan, job, descriptor, action)
+        else:
+            submission = submit_reserved(workplace, store, scheduler, plan, job, descriptor)
+            found = scheduled(workplace, plan, job, submission, action)
+    return with_auto_finish(workplace, store, scheduler, plan, found)
 
 
 def _run_program(

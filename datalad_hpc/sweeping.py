@@ -24,6 +24,7 @@ from datalad_hpc.scheduling import (
 )
 from datalad_hpc.store import Store
 from datalad_hpc.submissions import submission_lock
+from datalad_hpc.submitting.auto_finish import check_auto_finish, with_auto_finish
 from datalad_hpc.submitting.reserved import let_go, submit_reserved
 from datalad_hpc.workplace import Workplace
 
@@ -60,6 +61,7 @@ def schedule_any(
         return
     if not batch:
         settle(workplace, store, scheduler_named)
+    check_auto_finish(workplace, request)
     plans = _plans(workplace, store, scheduler, scheduler_named, request)
     with contextlib.ExitStack() as locks:
         held = [locks.enter_context(submission_lock(workplace, plan.token)) for plan in plans]
@@ -114,7 +116,8 @@ def _submit_all(
             except HpcError as error:
                 raise _told(error, submitted, len(plans)) from error
             submitted.append(submission.job_id)
-            yield scheduled(workplace, plan, job, submission, action)
+            found = scheduled(workplace, plan, job, submission, action)
+            yield with_auto_finish(workplace, store, scheduler, plan, found)
 
 
 def _let_all_go(workplace: Workplace, store: Store, waiting: deque[Job]) -> None:

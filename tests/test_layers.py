@@ -28,7 +28,8 @@ LADDER = (
     {"history", "retrieving", "submissions"},
     {"chains"},
     {"plans"},
-    {"dry_run", "environment", "submitting"},
+    {"environment", "submitting"},
+    {"dry_run"},
     {"finish"},
     # stories
     {"following", "scheduling"},

@@ -24,6 +24,7 @@ LISTS = ("inputs", "outputs", "resources", "after")
 OF_JOB = (
     *("cmd", *LISTS, "message", "expand", "assume_ready", "check_outputs", "jobs", "alt_dir"),
     *("foreach", "foreach_file", "max_concurrent", "container", "submits", "template"),
+    "auto_finish",
 )
 """Parameters that say what one job is to be."""
 
@@ -149,6 +150,7 @@ class Schedule(Interface):
         max_concurrent: int | None = None,
         after: Any = None,
         submits: bool = False,
+        auto_finish: bool = False,
         batch: Any = None,
     ) -> Iterator[dict[str, Any]]:
         asked = dict(locals())
@@ -232,6 +234,8 @@ def _dry_run_lines(dry_run: dict[str, Any]) -> Iterator[str]:
         if dry_run[name]:
             yield f" {name.replace('_', ' ')}:"
             yield from (f"  {path}" for path in dry_run[name])
+    if dry_run["auto_finish"]:
+        yield f" automatic finish: {dry_run['auto_finish']}"
     if dry_run["tasks"] is not None:
         yield f" tasks: {len(dry_run['tasks'])}"
     if dry_run["estimate"]:

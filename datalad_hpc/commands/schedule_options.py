@@ -180,6 +180,12 @@ PARAMETERS = dict(
         submits are tracked together: those of each sbatch that it calls, and
         those whose ids it prints.""",
     ),
+    auto_finish=Parameter(
+        args=("--auto-finish",),
+        action="store_true",
+        doc="""submit a second, small job that runs 'datalad finish' for this one
+        when it is over, however it ends. A finish by hand can run beside it.""",
+    ),
     batch=Parameter(
         args=("--from",),
         dest="batch",
