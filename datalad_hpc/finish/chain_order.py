@@ -18,7 +18,6 @@ from datalad_hpc.results import Result, job_result
 from datalad_hpc.status import NEVER, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of
 
-
 IN_VAIN = ", so that it never starts: cancel it"
 
 
