@@ -15,9 +15,9 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"member", "outlook", "status"},
-    {"errors", "globs", "interruption", "job", "job_script", "settings"},
+    {"errors", "globs", "interruption", "job", "job_script", "settings", "sizes"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
-    {"claims", "durations", "failures", "members"},
+    {"claims", "durations", "failures", "members", "spent"},
     {"facts", "located", "placeholders", "reads"},
     {"record", "sweeps"},
     {"unfolding"},
@@ -69,6 +69,8 @@ NO_EFFECTS = {
         "plans/resources",
         "record",
         "schedulers/slurm_reasons",
+        "sizes",
+        "spent",
         "templates",
         "status",
         "wording",

@@ -11,6 +11,7 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.base import Handover
 from datalad_hpc.schedulers.local_job import LocalJob
+from datalad_hpc.schedulers.local_requests import OPTIONS
 from datalad_hpc.schedulers.local_spool import now
 from datalad_hpc.schedulers.sbatch import BatchCommand, job_name, work_folder
 
@@ -46,6 +47,7 @@ def describe(command: BatchCommand, handover: Handover) -> LocalJob:
         append=_append(options.get("open-mode", "")),
         dependency=options.get("dependency", ""),
         cpus_per_task=options.get("cpus-per-task", ""),
+        requested={name: options[name] for name in OPTIONS if name in options},
         umask=_umask(),
     )
 

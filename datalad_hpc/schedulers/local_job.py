@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -36,6 +36,8 @@ class LocalJob:
     """Whether logs are appended to."""
     dependency: str = ""
     cpus_per_task: str = ""
+    requested: Mapping[str, str] = field(default_factory=dict)
+    """Options by long name that say what it needs; see :mod:`.local_requests`."""
     umask: int = 0o022
     job_id: int = 0
 

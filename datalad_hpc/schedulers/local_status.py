@@ -10,6 +10,7 @@ from datalad_hpc.outlook import Chance, Outlook
 from datalad_hpc.schedulers.local_dependencies import SINGLETON, Verdict, parse_dependencies
 from datalad_hpc.schedulers.local_ending import end_unseen
 from datalad_hpc.schedulers.local_job import LocalJob, Progress
+from datalad_hpc.schedulers.local_requests import requested_by
 from datalad_hpc.schedulers.local_spool import Spool
 from datalad_hpc.schedulers.local_tasks import PARTITION, alive, host
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
@@ -114,7 +115,8 @@ def settle(spool: Spool) -> None:
 def _facts(job: LocalJob, tasks: Sequence[TaskStatus]) -> dict[str, Any]:
     starts = [task.started for task in tasks if task.started]
     ends = [task.ended for task in tasks if task.ended]
-    facts: dict[str, Any] = {"name": job.name, "partition": PARTITION, "requested": {}}
+    facts: dict[str, Any] = {"name": job.name, "partition": PARTITION}
+    facts |= requested_by(job.requested)
     facts["submitted"] = job.submitted
     if starts:
         facts["started"] = min(starts).isoformat()

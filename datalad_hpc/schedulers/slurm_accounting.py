@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.schedulers.slurm_rows import Row, split_id, task_status
 from datalad_hpc.schedulers.slurm_states import (
     FactSource,
-    bytes_of,
     exit_of,
     group_of,
     iso_of,
@@ -26,6 +26,7 @@ from datalad_hpc.schedulers.slurm_states import (
     time_of,
     told,
 )
+from datalad_hpc.sizes import bytes_of
 
 SEPARATOR = "\x1f\x1e"
 """Between columns; submit lines and names may hold any printing character, even newlines."""
@@ -51,7 +52,9 @@ FACT_COLUMNS = (
     "Eligible",
     "TotalCPU",
     "MaxRSS",
+    "NTasks",
     "ReqCPUS",
+    "AllocCPUS",
     "ReqMem",
     "ReqNodes",
     "TimelimitRaw",
@@ -60,14 +63,15 @@ FACT_COLUMNS = (
     "GID",
     "Account",
 )
-"""QOS and ReqTRES are left out: sacct would fetch a table for each of them first, which doubles
-its time. Who asked for them did so in the submit line or in the script, which are kept."""
+"""QOS, ReqTRES and AllocTRES are left out: sacct would fetch a table for each of them first, which
+doubles its time. Who asked for them did so in the submit line or in the script, which are kept."""
 
 FACTS: dict[str, FactSource] = {
     "name": ("JobName", told),
     "cluster": ("Cluster", told),
     "partition": ("Partition", told),
     "requested_cpus": ("ReqCPUS", number_of),
+    "allocated_cpus": ("AllocCPUS", number_of),
     "requested_memory": ("ReqMem", told),
     "requested_nodes": ("ReqNodes", number_of),
     "time_limit": ("TimelimitRaw", minutes_of),
@@ -226,9 +230,19 @@ def _row(
         # For some seconds a started job may have but a stub: named "allocation", one row for
         # a whole array or heterogeneous job, in whatever state its first part has reached.
         provisional=not record["Partition"],
-        facts=read_facts(record, FACTS) if "JobName" in record else {},
+        facts=_facts(record, steps) if "JobName" in record else {},
         identity=read_facts(record, IDENTITY),
     )
+
+
+def _facts(record: Mapping[str, str], steps: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """What is known of the whole job; a peak of memory is that of one of its largest processes."""
+    facts = read_facts(record, FACTS)
+    # As long as it waits it has got none.
+    if not facts.get("allocated_cpus"):
+        facts.pop("allocated_cpus", None)
+    processes = max((number_of(step.get("NTasks", "")) or 1 for step in steps), default=1)
+    return {**facts, "processes": processes} if processes > 1 else facts
 
 
 def _cpu_time(record: Mapping[str, str], steps: Sequence[Mapping[str, str]]) -> float | None:

@@ -224,7 +224,8 @@ def _status(key: JobKey, rows: Sequence[Row]) -> JobStatus:
             known = row.task.index == index
             tasks[index] = row.task if known else replace(row.task, index=index)
     ordered = _in_order(tasks)
-    first = rows[0]
+    # One that waited until its end tells nothing of what it would have got.
+    first = next((row for row in rows if row.task.nodes), rows[0])
     facts = {**first.facts, **_span(ordered)} if first.facts else {}
     return JobStatus(key.job_id, ordered, facts, dict(first.identity))
 

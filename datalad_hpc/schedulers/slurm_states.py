@@ -40,13 +40,10 @@ seconds by default (slurm.conf(5)), in which the queue has it as COMPLETING."""
 NOT_TOLD = ("", "Unknown", "None", "NONE", "N/A", "(null)", "None assigned", "INVALID")
 """What sacct, squeue and scontrol print where they have nothing to say."""
 
-SIZE_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50, "E": 2**60}
-
 FactSource = tuple[str, Callable[[str], Any]]
 """Column that tells a fact, and the reader of its text."""
 
 _SPAN = re.compile(r"(?:(\d+)-)?((?:\d+:){0,2}\d+(?:\.\d+)?)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTPE]?)")
 _WAIT_STATUS_SIGNAL = 0x7F
 
 
@@ -93,12 +90,6 @@ def seconds_of(text: str) -> float | None:
     for part in match[2].split(":"):
         seconds = seconds * 60 + float(part)
     return seconds + int(match[1] or 0) * 86400
-
-
-def bytes_of(text: str) -> int | None:
-    """Bytes of a size such as ``112636K``, ``1.5M`` or ``115339264``; 0 was not measured."""
-    match = _SIZE.fullmatch(text.strip())
-    return int(float(match[1]) * SIZE_UNITS[match[2]]) or None if match else None
 
 
 def exit_of(text: str) -> tuple[int | None, int | None]:

@@ -9,6 +9,8 @@ import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.schedulers.slurm_accounting import (
+    FACT_COLUMNS,
+    LAST_COLUMN,
     SEPARATOR,
     parse,
     search_command,
@@ -102,6 +104,26 @@ def test_the_largest_step_counts_and_cpu_time_falls_back_on_the_sum() -> None:
     (row,) = parse("\n".join(lines))
     assert row.task.peak_memory == 300000 * 1024
     assert row.task.cpu_time == pytest.approx(0.426)
+
+
+def test_what_a_job_was_allocated_and_the_processes_of_its_steps() -> None:
+    header = SEPARATOR.join([*FACT_COLUMNS, LAST_COLUMN])
+    empty = dict.fromkeys([*FACT_COLUMNS, LAST_COLUMN], "")
+    job = {**empty, "JobID": "7", "ReqCPUS": "1", "AllocCPUS": "64", "JobName": "x"}
+    waits = {**empty, "JobID": "8", "ReqCPUS": "1", "AllocCPUS": "0", "JobName": "x"}
+    steps = [
+        {**empty, "JobID": "7.batch", "NTasks": "1", "AllocCPUS": "64"},
+        {**empty, "JobID": "7.0", "NTasks": "16", "AllocCPUS": "16"},
+    ]
+    lines = [SEPARATOR.join(row.values()) for row in (job, *steps, waits)]
+    ran, waiting = parse("\n".join([header, *lines, ""]))
+    assert ran.facts == {
+        "name": "x",
+        "requested_cpus": 1,
+        "allocated_cpus": 64,
+        "processes": 16,
+    }
+    assert waiting.facts == {"name": "x", "requested_cpus": 1}
 
 
 def test_names_and_submit_lines_may_hold_newlines_and_bars() -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from datalad_hpc.schedulers.slurm_states import (
     ENDED_STATES,
-    bytes_of,
     exit_of,
     group_of,
     minutes_of,
@@ -22,6 +21,7 @@ from datalad_hpc.schedulers.slurm_states import (
     time_of,
     told,
 )
+from datalad_hpc.sizes import bytes_of
 from datalad_hpc.status import Phase
 
 LIVE_STATES = (

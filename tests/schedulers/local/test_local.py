@@ -17,6 +17,7 @@ import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable, SubmissionRefused
 from datalad_hpc.schedulers.base import Handover
+from datalad_hpc.schedulers.local_requests import requested_by
 from datalad_hpc.status import Phase
 
 if TYPE_CHECKING:
@@ -236,6 +237,37 @@ def test_numbers(bench: Bench) -> None:
 def test_memory_of_the_dispatcher_is_not_the_task_s(bench: Bench) -> None:
     (task,) = bench.run("--wrap", "true").tasks
     assert task.peak_memory is None
+
+
+def test_what_was_asked_for_is_a_fact_though_nobody_heeds_it(bench: Bench) -> None:
+    script = bench.script("job.sh", "#SBATCH -c 3 --mem=1\ntrue")
+    job_id = bench.submit("--parsable", "--mem-per-cpu=2G", "-n", "2", script)
+    bench.wait(job_id)
+    status = bench.status(job_id, facts=True)
+    assert status
+    asked = {name: status.facts[name] for name in status.facts if "requested" in name}
+    assert asked == {
+        "requested_cpus": 6,
+        "requested_nodes": 1,
+        "requested_memory": "12582912K",
+    }
+    assert "time_limit" not in status.facts
+
+
+@pytest.mark.parametrize(
+    ("options", "cpus", "memory"),
+    [
+        ({}, 1, None),
+        ({"cpus-per-task": "4", "mem": "500"}, 4, f"{500 * 1024}K"),
+        ({"nodes": "2-4", "ntasks-per-node": "3", "mem": "1g"}, 6, f"{2 * 2**20}K"),
+        ({"mem": "0", "cpus-per-task": "x"}, 1, None),
+    ],
+)
+def test_requests_are_read_as_sbatch_does(
+    options: dict[str, str], cpus: int, memory: str | None
+) -> None:
+    asked = requested_by(options)
+    assert (asked["requested_cpus"], asked.get("requested_memory")) == (cpus, memory)
 
 
 def test_facts(bench: Bench) -> None:
