@@ -43,7 +43,6 @@ def of_part(job: Job, status: JobStatus, style: Style) -> dict[str, Any]:
     told = {
         "reason": reason_text(task.reason, with_identity=style.with_identity),
         "signal": task.signal,
-        "cpu_time": task.cpu_time,
         "started": task.started.isoformat() if task.started else None,
         "ended": task.ended.isoformat() if task.ended else None,
     }

@@ -21,6 +21,7 @@ from datalad_hpc.record.layout import (
     short_command,
 )
 from datalad_hpc.record.own import for_core, is_plain, of_part, of_request
+from datalad_hpc.record.usage import of_usage
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import ranges
 
@@ -132,6 +133,7 @@ def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
         "state": state_word(status),
         **({"facts": facts_path} if facts_path else {}),
         **_summary(status.tasks),
+        **of_usage(job, status),
     }
 
 
@@ -161,8 +163,6 @@ def _summary(tasks: Sequence[TaskStatus]) -> dict[str, Any]:
     """The largest value over all tasks; the facts file has each task's own."""
     return {
         "exit_code": _largest([task.exit_code for task in tasks]),
-        "elapsed": _largest([task.elapsed for task in tasks]),
-        "peak_memory": _largest([task.peak_memory for task in tasks]),
         "nodes": sorted({task.nodes for task in tasks if task.nodes}),
     }
 
