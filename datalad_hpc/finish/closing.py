@@ -29,7 +29,8 @@ def close(finish: Round, closings: Sequence[Closing]) -> list[Result]:
     """Give up a job, or parts of one sweep, all at once."""
     changed = _restored(finish, [each for each in closings if not each.job.request.alternative])
     finish.store.all_closed(
-        [(each.job, each.answer.tasks if each.answer else (), each.problem) for each in closings]
+        [(each.job, each.answer.tasks if each.answer else (), each.problem) for each in closings],
+        {each.job.key: each.answer.facts for each in closings if each.answer},
     )
     return [_closed(finish, each, changed.get(number, ())) for number, each in enumerate(closings)]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, bindparam, update
 
 from datalad_hpc.job import Job, JobState, Unit
 from datalad_hpc.status import TaskStatus
@@ -35,8 +36,9 @@ def plan(
     planned: Mapping[Unit, tuple[str, str]],
     ended: Mapping[Unit, Sequence[TaskStatus]],
     left_out: Mapping[Unit, Collection[int]],
+    facts: Mapping[int, Mapping[str, Any]],
 ) -> None:
-    """Keep the planned commits of jobs and parts, and how their tasks have ended."""
+    """Keep the planned commits of jobs and parts, and how they and their tasks have ended."""
     plans = [
         {"of": unit.job, "commit": commit, "ref": ref}
         for unit, (commit, ref) in planned.items()
@@ -46,6 +48,7 @@ def plan(
     plan_refs(connection, {unit: ref for unit, (_, ref) in planned.items()})
     ends = {unit: (ended[unit], commit) for unit, (commit, _) in planned.items()}
     keep_tasks(connection, ends, left_out)
+    keep_facts(connection, facts)
 
 
 def finish(connection: Connection, units: Collection[Unit]) -> None:
@@ -55,14 +58,24 @@ def finish(connection: Connection, units: Collection[Unit]) -> None:
         put(connection, [sweep], state)
 
 
-def close(connection: Connection, ends: Sequence[End]) -> None:
+def close(
+    connection: Connection, ends: Sequence[End], facts: Mapping[int, Mapping[str, Any]]
+) -> None:
     """Have jobs and parts be over without a commit; of a sweep all parts that are open."""
     for job, _, note in ends:
         if not job.parts:
             put(connection, [job.key], JobState.CLOSED, note=note)
     told = [(job, ended) for job, ended, _ in ends if job.is_part or not job.parts]
     keep_tasks(connection, {job.unit: (ended, "") for job, ended in told})
+    keep_facts(connection, facts)
     parts = [Unit(job.key, part.index) for job, _, _ in ends for part in job.open_parts]
     notes = {job.key: note for job, _, note in ends}
     for sweep, state in end_parts(connection, parts, JobState.CLOSED).items():
         put(connection, [sweep], state, note=notes[sweep])
+
+
+def keep_facts(connection: Connection, facts: Mapping[int, Mapping[str, Any]]) -> None:
+    """Keep what the scheduler said of whole jobs, by row; where it said nothing all stays."""
+    values = [{"of": key, "told": json.dumps(told)} for key, told in facts.items() if told]
+    statement = update(jobs).where(jobs.c.key == OF).values(facts=bindparam("told"))
+    for_each(connection, statement, values)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -212,6 +213,7 @@ class Store:
         planned: Mapping[Unit, tuple[str, str]],
         ended: Mapping[Unit, Sequence[TaskStatus]],
         left_out: Mapping[Unit, Collection[int]] = MappingProxyType({}),
+        facts: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         """Remember which commit will be each job's, before its branch is moved.
 
@@ -223,9 +225,11 @@ class Store:
           Its tasks as the scheduler reported them, likewise.
         left_out:
           Indices of the tasks whose outputs the job's commit does not hold, likewise.
+        facts:
+          What the scheduler said of the whole jobs, by row; JSON values only.
         """
         with self._writing() as connection:
-            ending.plan(connection, planned, ended, left_out)
+            ending.plan(connection, planned, ended, left_out, facts)
 
     def left_out(self, job: Job) -> set[int]:
         """Indices of the tasks whose outputs the job's planned commit does not hold."""
@@ -255,10 +259,14 @@ class Store:
         """
         self.all_closed([(job, ended, note)])
 
-    def all_closed(self, ends: Sequence[ending.End]) -> None:
-        """The same for many in one transaction."""
+    def all_closed(
+        self,
+        ends: Sequence[ending.End],
+        facts: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
+        """The same for many in one transaction, with ``facts`` as in :meth:`plan_commits`."""
         with self._writing() as connection:
-            ending.close(connection, ends)
+            ending.close(connection, ends, facts)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -201,6 +201,19 @@ def tasks_of(url: str) -> list[tuple[Any, ...]]:
         return found.fetchall()
 
 
+def test_what_was_said_of_the_whole_job_stays(url: str, store: Store, new_job: NewJob) -> None:
+    finished, closed = store.reserve(new_job("out")), store.reserve(new_job("other"))
+    facts = {"name": "ä", "requested_cpus": 2, "jobs": {"7": {"time_limit": 60}}}
+    plan = {finished.unit: ("c" * 40, "HEAD")}
+    store.plan_commits(plan, {finished.unit: DONE}, facts={finished.key: facts})
+    # Nothing was told any more.
+    store.plan_commits(plan, {finished.unit: DONE}, facts={finished.key: {}})
+    store.all_closed([(closed, DONE, "failed")], {closed.key: {"name": "other"}})
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        kept = connection.execute("SELECT facts FROM jobs ORDER BY key").fetchall()
+    assert [json.loads(told) for (told,) in kept] == [facts, {"name": "other"}]
+
+
 def test_a_submitted_time_that_is_known_is_kept(store: Store, new_job: NewJob) -> None:
     job = store.reserve(new_job("out", submitted=WHEN))
     store.opened(job, Submission("5"), [])
