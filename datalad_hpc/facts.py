@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from datalad_hpc.earlier import attempts_of
 from datalad_hpc.failures import BY_WHOM, failure_of, without_name
 from datalad_hpc.globs import top_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job
@@ -89,6 +90,8 @@ def facts_text(job: Job, status: JobStatus, root: str, *, with_identity: bool) -
         "tasks": [_task(task, status, with_identity=with_identity) for task in status.tasks],
         **status.facts,
     }
+    if job.attempts:
+        facts["attempts"] = attempts_of(job, with_identity=with_identity)
     if job.members:
         told = status.facts["jobs"]
         facts["jobs"] = [

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
+from datalad_hpc.attempt import Attempt
 from datalad_hpc.member import Member
 from datalad_hpc.status import JobKey
 
@@ -188,6 +189,11 @@ class Job:
     """Which line of which batch asked for it; empty for a job that was scheduled alone."""
     cancelled: datetime | None = None
     """When the user asked for its end."""
+    attempts: tuple[Attempt, ...] = ()
+    """Its earlier submissions, oldest first; id, cluster, token, submit line, script, head and
+    environment of the job itself are those of the newest one."""
+    tried: tuple[int, ...] | None = None
+    """The tasks that the newest one was submitted for, if not all."""
 
     @property
     def is_part(self) -> bool:

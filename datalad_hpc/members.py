@@ -1,4 +1,4 @@
-"""Pure: the jobs of one submission program, taken together."""
+"""Pure: what a job is to its scheduler: one job, those of a submission program, or attempts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from datalad_hpc.attempt import Attempt
 from datalad_hpc.job import Job
 from datalad_hpc.status import JobKey, JobStatus, TaskStatus
 from datalad_hpc.wording import ranges
 
 
 def all_ids(job: Job) -> tuple[str, ...]:
-    """All ids that the scheduler knows a job by."""
-    return tuple(member.job_id for member in job.members) or (job.job_id,)
+    """All ids that the scheduler knows a job by, the newest last."""
+    earlier = tuple(attempt.job_id for attempt in job.attempts)
+    return tuple(member.job_id for member in job.members) or (*earlier, job.job_id)
 
 
 def all_names(job: Job) -> frozenset[str]:
@@ -22,11 +24,94 @@ def all_names(job: Job) -> frozenset[str]:
 
 
 def scheduler_keys(job: Job) -> tuple[JobKey, ...]:
-    """What the scheduler needs to recognise a job, or each of its members."""
+    """What the scheduler needs to recognise a job, each of its members, or each attempt.
+
+    An earlier attempt is of interest for those of its tasks only that were not tried again.
+    """
     when = job.submitted or job.created
+    if job.members:
+        return tuple(
+            JobKey(each.job_id, each.cluster, each.token, when, each.tasks) for each in job.members
+        )
+    if not job.attempts:
+        return (job.scheduler_key,)
     return tuple(
-        JobKey(each.job_id, each.cluster, each.token, when, each.tasks) for each in job.members
-    ) or (job.scheduler_key,)
+        replace(job.scheduler_key, tasks=tasks)
+        if attempt is None
+        else JobKey(attempt.job_id, attempt.cluster, attempt.token, attempt.submitted, tasks)
+        for attempt, tasks in _shares(job)
+    )
+
+
+def _shares(job: Job) -> list[tuple[Attempt | None, tuple[int, ...] | None]]:
+    """Attempts with the open tasks that are theirs, the newest first, which is ``None``."""
+    left = job.open_tasks
+    if left is None:
+        return [(None, None)]
+    shares: list[tuple[Attempt | None, tuple[int, ...] | None]] = []
+    for attempt in (None, *reversed(job.attempts)):
+        own = job.tried if attempt is None else attempt.tasks
+        had = set(left if own is None else own)
+        if mine := tuple(task for task in left if task in had):
+            shares.append((attempt, mine))
+        left = tuple(task for task in left if task not in had)
+    return shares
+
+
+def attempts_at(job: Job, task: int | None) -> tuple[Attempt, ...]:
+    """The earlier submissions of a task, oldest first: its newest one is not among them."""
+    had = tuple(attempt for attempt in job.attempts if attempt.had(task))
+    return had if is_newest(job, task) else had[:-1]
+
+
+def is_newest(job: Job, task: int | None) -> bool:
+    """Whether the job's newest submission was for this task too."""
+    return job.tried is None or task in job.tried
+
+
+def as_attempted(job: Job, task: int | None) -> Job:
+    """The job as it was when it was last submitted for a task."""
+    if not job.attempts:
+        return job
+    before = attempts_at(job, task)
+    if is_newest(job, task):
+        return replace(job, attempts=before)
+    newest = [attempt for attempt in job.attempts if attempt.had(task)][-1]
+    return replace(
+        job,
+        attempts=before,
+        tried=newest.tasks,
+        job_id=newest.job_id,
+        cluster=newest.cluster,
+        submitted=newest.submitted,
+        submit_line=newest.submit_line,
+        script=newest.script,
+        head=newest.head,
+        environment=newest.environment,
+        request=replace(job.request, resources=newest.resources),
+    )
+
+
+def of_attempts(job: Job, found: Sequence[JobStatus]) -> JobStatus:
+    """One status of those of all attempts.
+
+    Parameters
+    ----------
+    found:
+      The status of each, the newest first, with the tasks that are of interest and no others.
+
+    Returns
+    -------
+    JobStatus
+      All tasks in order; where they are of several attempts, each with the id of its own. The
+      facts are those of the newest.
+    """
+    if len(found) == 1:
+        return replace(found[0], job_id=job.job_id)
+    tasks = [replace(task, job_id=each.job_id) for each in found for task in each.tasks]
+    tasks.sort(key=lambda task: -1 if task.index is None else task.index)
+    identity = next((each.identity for each in found if each.identity), {})
+    return JobStatus(job.job_id, tuple(tasks), found[0].facts, identity)
 
 
 def together(job: Job, told: Mapping[str, JobStatus]) -> JobStatus:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from datalad_hpc.collection import paused
 from datalad_hpc.errors import HpcError
 from datalad_hpc.job import Job, JobState
-from datalad_hpc.members import all_ids, by_job, scheduler_keys, together
+from datalad_hpc.members import all_ids, by_job, of_attempts, scheduler_keys, together
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.status import JobKey, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of, some_tasks
@@ -111,14 +111,24 @@ def _ask_one(
 
 
 def status_of(job: Job, told: Mapping[str, JobStatus]) -> JobStatus:
-    """The status of a job, of what was told of it by id: of itself, or of its members."""
-    if not job.members:
+    """The status of a job, of what was told of it by id: of itself, its members or attempts."""
+    if not (job.members or job.attempts):
         return complete(job, told.get(job.job_id) or JobStatus(job.job_id, ()))
     whole = {
-        key.job_id: _with_all(key.tasks, told.get(key.job_id) or JobStatus(key.job_id, ()))
+        key: _with_all(key.tasks, told.get(key.job_id) or JobStatus(key.job_id, ()))
         for key in scheduler_keys(job)
     }
-    return together(job, whole)
+    if job.members:
+        return together(job, {key.job_id: status for key, status in whole.items()})
+    return of_attempts(job, [_of_tasks(key, status) for key, status in whole.items()])
+
+
+def _of_tasks(key: JobKey, status: JobStatus) -> JobStatus:
+    """The status without tasks that are not asked for: they were tried again, or are over."""
+    if key.tasks is None:
+        return status
+    wanted = set(key.tasks)
+    return replace(status, tasks=tuple(task for task in status.tasks if task.index in wanted))
 
 
 def _without_namesakes(jobs: Sequence[Job]) -> list[list[tuple[Job, JobKey]]]:
@@ -143,10 +153,7 @@ def complete(job: Job, status: JobStatus) -> JobStatus:
     Tasks of a sweep that are finished or given up are of no interest any more.
     """
     wanted = job.open_tasks
-    if job.parts:
-        still = set(wanted or ())
-        status = replace(status, tasks=tuple(task for task in status.tasks if task.index in still))
-    return _with_all(wanted, status)
+    return _with_all(wanted, _of_tasks(job.scheduler_key, status) if job.parts else status)
 
 
 def _with_all(tasks: Sequence[int] | None, status: JobStatus) -> JobStatus:

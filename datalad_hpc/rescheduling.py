@@ -17,6 +17,7 @@ from datalad_hpc.history.records import RecordedCommit, made_by
 from datalad_hpc.job import Request
 from datalad_hpc.located import is_gits_own
 from datalad_hpc.placeholders import is_submission, recordable
+from datalad_hpc.plans.changing import Changes, changed, refuse_others
 from datalad_hpc.plans.filling import make_temporary
 from datalad_hpc.plans.planning import Plan, make_plan
 from datalad_hpc.plans.resources import OF_ANYBODY, sound
@@ -43,6 +44,7 @@ def reschedule(
     scheduler: Scheduler,
     scheduler_named: SchedulerNamed,
     selection: Selection,
+    changes: Changes,
 ) -> Iterator[Result]:
     """Submit the jobs of records again.
 
@@ -58,17 +60,19 @@ def reschedule(
     """
     for choice, asked in _with_resources(store, chosen(workplace, selection)):
         try:
-            request = request_of(workplace, choice, selection, asked)
+            request = _wanted(workplace, choice, selection, asked, changes)
             yield schedule(workplace, store, scheduler, scheduler_named, request, action=ACTION)
         except HpcError as error:
             yield _not_scheduled(workplace, choice.commit, error)
 
 
-def report(workplace: Workplace, store: Store | None, selection: Selection) -> Iterator[Result]:
+def report(
+    workplace: Workplace, store: Store | None, selection: Selection, changes: Changes
+) -> Iterator[Result]:
     """What :func:`reschedule` would submit; nothing is changed."""
     for choice, asked in _with_resources(store, chosen(workplace, selection)):
         try:
-            request = request_of(workplace, choice, selection, asked)
+            request = _wanted(workplace, choice, selection, asked, changes)
             plan = make_plan(workplace, request)
         except HpcError as error:
             yield _not_scheduled(workplace, choice.commit, error)
@@ -91,13 +95,18 @@ def report(workplace: Workplace, store: Store | None, selection: Selection) -> I
 
 
 def write_script(
-    workplace: Workplace, store: Store | None, selection: Selection, target: str
+    workplace: Workplace,
+    store: Store | None,
+    selection: Selection,
+    changes: Changes,
+    target: str,
 ) -> Iterator[Result]:
     """Write the commands of records as a shell script; ``-`` is standard output."""
     lines = ["#!/bin/sh", "# Recorded jobs, the oldest first", "set -e"]
     for choice, asked in _with_resources(store, chosen(workplace, selection)):
         try:
-            plan = make_plan(workplace, request_of(workplace, choice, selection, asked))
+            request = _wanted(workplace, choice, selection, asked, changes)
+            plan = make_plan(workplace, request)
             make_temporary(plan.request, plan.token)
         except HpcError as error:
             raise BadRequest(
@@ -144,6 +153,30 @@ def _with_resources(
     ids = {commit: record.job_id.partition("_")[0] for commit, record in told.items() if record}
     asked = store.resources_of(ids) if store else {}
     return ((choice, asked.get(choice.commit.commit)) for choice in choices)
+
+
+def _wanted(
+    workplace: Workplace,
+    choice: Choice,
+    selection: Selection,
+    asked: Resources | None,
+    changes: Changes,
+) -> Request:
+    """The request that a record stands for, with what is to be different this time.
+
+    Raises
+    ------
+    BadRequest
+      It cannot be different in this way.
+    """
+    request = request_of(workplace, choice, selection, asked)
+    if not changes:
+        return request
+    before = make_plan(workplace, request).batch.options
+    options = changes.options(before, {})
+    request = changed(request, options)
+    refuse_others(options, make_plan(workplace, request).batch)
+    return request
 
 
 def request_of(

@@ -52,6 +52,7 @@ UNTOUCHED = {
     "hpc-status": "Nothing can be shown",
     "wait": "Nothing was changed",
     "reschedule": "Nothing was submitted",
+    "retry": "Nothing was submitted",
     "batch": "Nothing was submitted",
     "hpc-log": "Nothing can be shown",
 }
@@ -66,6 +67,7 @@ KEPT = {
     "wait": "what was reported is done, all other jobs are still open with their outputs where "
     "they are",
     "reschedule": "the jobs that were reported are submitted and tracked, no other was",
+    "retry": "the jobs that were reported are submitted again, all others are open as before",
     "batch": "the lines that were reported are done, the others have no job",
     "hpc-log": "nothing was changed, jobs are as they were",
 }
@@ -77,6 +79,7 @@ NEXT = {
     "hpc-status": "run `datalad hpc-status` again",
     "wait": "run `datalad finish --wait` again to go on",
     "reschedule": "give the commits that are left to `datalad reschedule` to go on",
+    "retry": "run the same command again to go on",
     "batch": "run the same command again to go on with the lines that are left",
     "hpc-log": "run the same command again to see more",
 }
@@ -204,7 +207,10 @@ def job_result(
         "slurm_job_status": state_text(job, answer),
         "scheduler": job.scheduler,
         "outputs": list(job.request.declared),
+        "attempt": len(job.attempts) + 1,
     }
+    if job.attempts:
+        fields["slurm_job_ids"] = list(all_ids(job))
     if answer and job.tasks is not None:
         fields["tasks"] = tasks_by_state(answer)
     if job.members:

@@ -23,6 +23,7 @@ from datalad_hpc.results import visible_line
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.status import Submission
 from datalad_hpc.store import Store
+from datalad_hpc.store.attempts import open_again, put_back
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.submissions")
@@ -170,9 +171,10 @@ def settle_submissions(
     """
 
     def adopt_job(job: Job) -> bool:
-        found = scheduler_named(job.scheduler).find(job.token, job.created)
+        since = job.attempts[-1].replaced if job.attempts else job.created
+        found = scheduler_named(job.scheduler).find(job.token, since)
         if found:
-            store.opened(job, found, log_claims(job, found))
+            remember(store, job, found, log_claims(job, found))
             tell_adopted(job, found.job_id)
         return found is not None
 
@@ -221,14 +223,44 @@ def tell_adopted(job: Job, name: str) -> None:
 
 def _tell_free(job: Job, what: str) -> None:
     command = visible_line(job.request.command)
+    if job.attempts:
+        lgr.info(
+            "Job %s (%s) was to be submitted again, which %s; it is open as before",
+            job.attempts[-1].job_id,
+            command,
+            what,
+        )
+        return
     lgr.info("Job %s (%s) %s; its outputs are free again", job.label, command, what)
 
 
+def remember(store: Store, job: Job, submission: Submission, logs: tuple[Claim, ...]) -> None:
+    """The scheduler has a job: keep its id, and claim its logs by their true names."""
+    if job.attempts:
+        open_again(store, job, submission, logs)
+    else:
+        store.opened(job, submission, logs)
+
+
 def release(workplace: Workplace, store: Store, job: Job, note: str) -> None:
-    """Let the claims of a job go that was never submitted, its outputs being as before."""
+    """Let the claims of a job go that was never submitted, its outputs being as before.
+
+    One that was submitted before is put back, and keeps its claims and what it has left.
+    """
+    if job.attempts:
+        _put_back(workplace, store, job)
+        return
     if not job.request.alternative and job.worktree == workplace.worktree:
         # Rarely needed, and the better part of all that writes Git.
         from datalad_hpc.commit.restoring import restore
 
         restore(workplace.root, job.claims, job.token)
     store.move(job, JobState.REFUSED, note=note)
+
+
+def _put_back(workplace: Workplace, store: Store, job: Job) -> None:
+    if not job.request.alternative and job.worktree == workplace.worktree:
+        from datalad_hpc.commit.restoring import remove_half_copies
+
+        remove_half_copies(workplace.root, job.claims, job.token)
+    put_back(store, job)

@@ -8,13 +8,20 @@ from dataclasses import replace
 
 from datalad_hpc.claims import shown
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Part
+from datalad_hpc.members import as_attempted, attempts_at
 from datalad_hpc.status import JobStatus, TaskStatus
 from datalad_hpc.sweeps import script_of_task, task_request
 
 
 def part_label(job: Job, index: int) -> str:
     """How a task of a sweep is named to the user."""
-    return f"{job.label}_{index}"
+    return f"{as_attempted(job, index).label}_{index}"
+
+
+def part_names(job: Job, index: int) -> list[str]:
+    """All that the user may call it, after its newest submission and after earlier ones."""
+    earlier = attempts_at(job, index)
+    return [part_label(job, index), *(f"{each.job_id}_{index}" for each in earlier)]
 
 
 def unfolded(
@@ -36,7 +43,7 @@ def unfolded(
             status = replace(
                 answer,
                 job_id=part_label(job, task.index),
-                tasks=(replace(task, index=None),),
+                tasks=(replace(task, index=None, job_id=""),),
             )
             yield _as_job(job, parts[task.index], claims[task.index]), status
 
@@ -66,11 +73,12 @@ def _claims_of_tasks(job: Job) -> dict[int, list[Claim]]:
 
 
 def _as_job(job: Job, part: Part, claims: Collection[Claim]) -> Job:
+    job = as_attempted(job, part.index)
     request = task_request(job.request, part.values)
     outputs = tuple(shown(claim) for claim in claims if claim.role is ClaimRole.OUTPUT)
     return replace(
         job,
-        job_id=part_label(job, part.index),
+        job_id=f"{job.label}_{part.index}",
         request=replace(request, outputs=outputs),
         script=script_of_task(job.script, part.index),
         tasks=None,

@@ -15,9 +15,11 @@ HOUSE = Path(__file__).parent.parent / PACKAGE
 LADDER = (
     # values
     {"member", "outlook", "status"},
+    {"attempt"},
     {"errors", "globs", "interruption", "job", "job_script", "settings", "sizes"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
     {"claims", "durations", "failures", "members", "spent"},
+    {"earlier"},
     {"facts", "located", "placeholders", "reads"},
     {"record", "sweeps"},
     {"unfolding"},
@@ -33,7 +35,8 @@ LADDER = (
     {"finish"},
     # stories
     {"following", "scheduling"},
-    {"finishing", "rescheduling", "statuses", "sweeping"},
+    {"retries"},
+    {"finishing", "rescheduling", "retrying", "statuses", "sweeping"},
     {"batches", "waiting"},
     # the face
     {"commands"},
@@ -56,6 +59,7 @@ NO_EFFECTS = {
     "rooms": {
         "claims",
         "durations",
+        "earlier",
         "errors",
         "facts",
         "failures",

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from datalad_hpc.errors import BadRequest, SchedulerUnreachable
 from datalad_hpc.job import Job, JobState
-from datalad_hpc.members import all_ids
+from datalad_hpc.members import all_ids, as_attempted
 from datalad_hpc.polling import Answers, is_forgotten, unknown_text, was_answered
 from datalad_hpc.reads import AFTER_ALL
 from datalad_hpc.results import explain
@@ -162,9 +162,8 @@ def conditions_of(earlier: Earlier, answers: Answers) -> list[str]:
     if answer and failed:
         raise BadRequest(
             f"{earlier.called} did not succeed: {explain(replace(answer, tasks=tuple(failed)))}; "
-            f"run it again first, which takes giving it up (`datalad finish --close-failed-jobs "
-            f"{job.label}`), or commit what it left (`datalad finish --commit-failed-jobs "
-            f"{job.label}`)"
+            f"run it again first (`datalad reschedule --failed {job.label}`), or commit what it "
+            f"left (`datalad finish --commit-failed-jobs {job.label}`)"
         )
     live = [task for task in tasks if task.phase is Phase.LIVE]
     return _ids(earlier, live, answer) if live or answer is None else []
@@ -179,11 +178,20 @@ def _that_count(answer: JobStatus, tasks: frozenset[int] | None) -> tuple[TaskSt
 def _ids(earlier: Earlier, live: Sequence[TaskStatus], answer: JobStatus | None) -> list[str]:
     """The job, or tasks of it: to wait for all of an array is in vain if others have failed."""
     job = earlier.job
+    if job.attempts and job.tasks is not None:
+        return _ids_of_attempts(job, live)
     whole = earlier.tasks is None or earlier.kind != AFTER_ALL or job.members
     in_vain = answer and any(task.phase is Phase.FAILED for task in answer.tasks)
     if whole or not live or (len(live) > MOST_TASKS and not in_vain):
-        return [*all_ids(job)]
+        return [*all_ids(job)] if job.members else [job.job_id]
     return [f"{job.job_id}_{task.index}" for task in live]
+
+
+def _ids_of_attempts(job: Job, live: Sequence[TaskStatus]) -> list[str]:
+    """Each task under the id of its newest submission; of an earlier one some have failed."""
+    indices = {task.index for task in live if task.index is not None}
+    wanted = sorted(indices) or job.tried or job.tasks or ()
+    return [f"{as_attempted(job, index).job_id}_{index}" for index in wanted]
 
 
 def foreign_conditions(scheduler: Scheduler, cluster: str, names: Sequence[str]) -> list[str]:

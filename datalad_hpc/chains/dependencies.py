@@ -11,7 +11,7 @@ import glob
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,8 +100,15 @@ def look(
     store: Store,
     scheduler_named: Callable[[str], Scheduler],
     request: Request,
+    among: Collection[int] | None = None,
 ) -> Waits:
     """Find out what a job waits for.
+
+    Parameters
+    ----------
+    among:
+      Rows of the jobs that make its inputs if it was submitted before: later ones do not count,
+      and it does not wait for itself.
 
     Raises
     ------
@@ -114,6 +121,7 @@ def look(
         return NOTHING
     read = tuple(each.claim for each in inputs)
     makers = settled(workplace, lambda: store.makers(read, workplace.worktree))
+    makers = [job for job in makers if among is None or job.key in among]
     named, foreign = by_name(store.jobs_named, request.after)
     earlier = _together(*_makers(makers, inputs, request), *named)
     waits = _judged(Waits(read, earlier, foreign=foreign), scheduler_named, request)
@@ -158,6 +166,8 @@ def inputs_of(workplace: Workplace, request: Request) -> Iterator[Input]:
         return
     here = workplace.root / request.folder
     for task, values in enumerate(request.sweep or ({},)):
+        if request.sweep and request.only_tasks and task not in request.only_tasks:
+            continue
         filled = task_request(request, values) if request.sweep else request
         for path in (*filled.inputs, *filled.extra_inputs):
             for spelling in (path, *_targets(here / path)):
@@ -190,7 +200,8 @@ def _makers(jobs: Sequence[Job], inputs: Sequence[Input], request: Request) -> I
         near = sorted({position for claim in read for position in nearby.near(claim)})
         met = [inputs[position] for position in near if made.holder(inputs[position].claim)]
         paths = tuple(dict.fromkeys(each.path for each in met))
-        kind = _kind(met, claims) if request.sweep and job.tasks else AFTER_ALL
+        by_task = request.sweep and job.tasks and not job.attempts
+        kind = _kind(met, claims) if by_task else AFTER_ALL
         yield Earlier(job, paths, tasks_read(reads, claims), kind=kind)
 
 

@@ -8,29 +8,32 @@ from typing import Any
 from datalad.distribution.dataset import EnsureDataset, datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
 from datalad.interface.utils import generic_result_renderer
-from datalad.support.constraints import EnsureNone, EnsureStr
+from datalad.support.constraints import EnsureInt, EnsureNone, EnsureRange, EnsureStr
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
 from datalad_hpc.commands.shared import (
     alternative_option,
     assume_ready_option,
-    chosen_scheduler,
     jobs_option,
-    opened,
-    opened_if_there,
 )
 from datalad_hpc.interruption import interruptible
 
 
 @build_doc
 class Reschedule(Interface):
-    """Run recorded jobs again
+    """Run recorded jobs again, or open jobs that have failed
 
     Takes the records that 'datalad finish' (or datalad-slurm) left in commit
     messages, and those of 'datalad run', and schedules the same commands in
     the same folders with the same inputs and outputs. The commit of the new
     job names the old ones as its chain.
+
+    With [CMD: --failed CMD][PY: failed=True PY] no record is needed: open jobs
+    that have failed are submitted again as they are, of arrays and sweeps only
+    the failed tasks. They stay the same jobs with the same outputs, which 'datalad
+    finish' commits once they have succeeded, and their records name the attempts
+    before.
 
     A record from somebody else's clone is somebody else's command: look at it
     with [CMD: --report CMD][PY: report=True PY] first.
@@ -41,10 +44,11 @@ class Reschedule(Interface):
     _params_ = dict(
         revision=Parameter(
             args=("revision",),
-            metavar="REVISION",
-            nargs="?",
-            constraints=EnsureStr() | EnsureNone(),
-            doc="commit whose job is run again; by default the one checked out.",
+            metavar="REVISION|JOBID",
+            nargs="*",
+            doc="""commit whose job is run again; by default the one checked out. With
+            --failed ids of open jobs, or of tasks of sweeps (ID_4); by default all
+            that have failed, but for those that you cancelled.""",
         ),
         dataset=Parameter(
             args=("-d", "--dataset"),
@@ -90,6 +94,38 @@ class Reschedule(Interface):
             command. A task that a later record in the range has run again
             is left out.""",
         ),
+        failed=Parameter(
+            args=("--failed",),
+            action="store_true",
+            doc="""submit open jobs again that have failed, or the tasks of them that
+            have. A job that was named runs again too if it completed without
+            making all of its outputs.""",
+        ),
+        resources=Parameter(
+            args=("-r", "--resources"),
+            dest="resources",
+            metavar="WORDS",
+            action="append",
+            doc="""what the job is to get this time, in the shorthand of 'datalad
+            schedule'. It beats what the command and its script ask for.
+            [CMD: Can be given more than once. CMD]""",
+        ),
+        scale=Parameter(
+            args=("--scale",),
+            dest="scale",
+            metavar="NAME=FACTOR",
+            nargs="+",
+            action="append",
+            doc="""multiply what the job asked for the last time, such as "mem=2" or
+            "time=1.5"; also "cpus". Where it asked for nothing, what its scheduler
+            gave it counts.""",
+        ),
+        max_attempts=Parameter(
+            args=("--max-attempts",),
+            metavar="N",
+            constraints=EnsureNone() | (EnsureInt() & EnsureRange(min=1)),
+            doc="with --failed, leave out what was tried so many times already.",
+        ),
         assume_ready=assume_ready_option,
         alt_dir=alternative_option,
         scheduler=Parameter(
@@ -117,6 +153,11 @@ class Reschedule(Interface):
             code_cmd="datalad reschedule --failed-tasks",
             code_py="reschedule(failed_tasks=True)",
         ),
+        dict(
+            text="Submit all open jobs again that have failed, with twice the memory",
+            code_cmd="datalad reschedule --failed --scale mem=2 --max-attempts 3",
+            code_py="reschedule(failed=True, scale='mem=2', max_attempts=3)",
+        ),
     ]
 
     @staticmethod
@@ -124,7 +165,7 @@ class Reschedule(Interface):
     @eval_results
     @interruptible
     def __call__(
-        revision: str | None = None,
+        revision: str | list[str] | None = None,
         *,
         dataset: Any = None,
         since: str | None = None,
@@ -133,40 +174,37 @@ class Reschedule(Interface):
         script: str | None = None,
         with_failed_jobs: bool = False,
         failed_tasks: bool = False,
+        failed: bool = False,
+        resources: str | list[str] | None = None,
+        scale: str | list[str] | None = None,
+        max_attempts: int | None = None,
         assume_ready: str | None = None,
         alt_dir: str | None = None,
         scheduler: str | None = None,
         jobs: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        from datalad_hpc import rescheduling
-        from datalad_hpc.history.choosing import Selection
+        from datalad_hpc.commands import reschedule_stories as stories
         from datalad_hpc.results import as_results
         from datalad_hpc.workplace import Workplace
 
         workplace = Workplace.of(dataset, "reschedule jobs")
-        selection = Selection(
-            revision=revision,
+        asked = stories.Asked(
+            names=revision,
             since=since,
             message=message,
             with_failed=with_failed_jobs,
             failed_tasks=failed_tasks,
+            resources=resources,
+            scale=scale,
+            max_attempts=max_attempts,
             assume_ready=assume_ready,
             alternative=alt_dir,
+            scheduler=scheduler,
             jobs=jobs,
         )
-        with as_results(rescheduling.ACTION, workplace.root) as results:
-            if script:
-                with opened_if_there(workplace) as known:
-                    yield from rescheduling.write_script(workplace, known, selection, script)
-            elif report:
-                with opened_if_there(workplace) as known:
-                    yield from rescheduling.report(workplace, known, selection)
-            else:
-                name = chosen_scheduler(workplace, scheduler)
-                with opened(workplace) as (store, named):
-                    yield from rescheduling.reschedule(
-                        workplace, store, named(name), named, selection
-                    )
+        with as_results("reschedule", workplace.root, "retry" * failed) as results:
+            story = stories.of_open_jobs if failed else stories.of_records
+            yield from story(workplace, asked, report=report, script=script)
         yield from results
 
     @staticmethod
@@ -177,7 +215,8 @@ class Reschedule(Interface):
         if res.get("reschedule_action") != "run":
             generic_result_renderer(res)
             return
-        lines = [f"{res['commit']} would run: {res['command_line']}", f" folder: {res['folder']}"]
+        what = res.get("commit") or f"job {res['slurm_job_id']}"
+        lines = [f"{what} would run: {res['command_line']}", f" folder: {res['folder']}"]
         lines += [f" {name}: {' '.join(res[name])}" for name in ("inputs", "outputs") if res[name]]
         lines += [" script:", *(f"  {line}" for line in res["script"].rstrip("\n").split("\n"))]
         ui.message("\n".join(map(visible_line, lines)))

@@ -45,6 +45,13 @@ def restore(
     return changed
 
 
+def remove_half_copies(root: Path, claims: tuple[Claim, ...], token: str) -> None:
+    """Remove what a process has left that was killed while it made outputs writable."""
+    with gathered(root, [Work(_ALL, "", claims, lambda _files: "")]) as found:
+        for checkout in found.checkouts:
+            _remove_half_copy(checkout, token)
+
+
 def _remove_half_copy(checkout: Checkout, token: str) -> None:
     annex = checkout.repository.common_dir / "annex"
     shutil.rmtree(annex / "othertmp" / f"{SCRATCH}{token}", ignore_errors=True)

@@ -21,6 +21,7 @@ from datalad_hpc.finish.deciding import (
 from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.job import Job
 from datalad_hpc.located import Locator
+from datalad_hpc.members import all_names
 from datalad_hpc.polling import Answers, is_forgotten, unknown_text
 from datalad_hpc.results import Result, explain, job_result
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
@@ -67,12 +68,17 @@ def decide_sweep(
 
 
 def _refuse_more_outputs(finish: Round, job: Job) -> None:
-    if finish.wishes.outputs and job.label in finish.wishes.job_ids:
+    if finish.wishes.outputs and _is_named(finish, job):
         one = part_label(job, job.parts[0].index)
         raise BadRequest(
             f"more outputs (-o) belong to one task of sweep {job.label}; name the task instead of "
             f"the whole (such as `datalad finish {one} -o PATH`)"
         )
+
+
+def _is_named(finish: Round, job: Job) -> bool:
+    """Whether the whole sweep was named, and not only tasks of it."""
+    return not all_names(job).isdisjoint(finish.wishes.job_ids)
 
 
 def _decide_ended_tasks(
@@ -117,7 +123,7 @@ def _failed(finish: Round, job: Job, answer: JobStatus, failed: Sequence[TaskSta
 def _ids(finish: Round, job: Job, tasks: Sequence[TaskStatus]) -> str:
     """How to name some tasks of a sweep; the whole, unless tasks were named one by one."""
     indices = [task.index for task in tasks if task.index is not None]
-    if not finish.wishes.job_ids or job.label in finish.wishes.job_ids:
+    if not finish.wishes.job_ids or _is_named(finish, job):
         return job.label
     return " ".join(part_label(job, index) for index in indices[:MOST_SHOWN])
 

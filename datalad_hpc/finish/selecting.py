@@ -11,7 +11,7 @@ from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_names
 from datalad_hpc.polling import expect
 from datalad_hpc.results import Result, job_result, result
-from datalad_hpc.unfolding import part_label
+from datalad_hpc.unfolding import part_names
 
 
 def selected(this: Round) -> tuple[list[Job], list[Result]]:
@@ -56,12 +56,19 @@ def _meant(job: Job, names: Sequence[str], tasks: Mapping[str, Collection[int]])
     """An open job, or what of a sweep was named and is open."""
     if not job.parts or not all_names(job).isdisjoint(names):
         return [job]
-    parts = tuple(part for part in job.open_parts if part.index in tasks[job.label])
+    meant = {name: tasks[name] for name in all_names(job) if name in tasks}
+    parts = tuple(
+        part
+        for part in job.open_parts
+        if any(part.index in of_name for of_name in meant.values())
+        and not set(part_names(job, part.index)).isdisjoint(names)
+    )
     return [replace(job, parts=parts)] * bool(parts)
 
 
 def _names_of(job: Job) -> list[str]:
-    return [*all_names(job), *(part_label(job, part.index) for part in job.open_parts)]
+    parts = (name for part in job.open_parts for name in part_names(job, part.index))
+    return [*all_names(job), *parts]
 
 
 def _missing(this: Round, name: str, found: Sequence[Job]) -> Result:
@@ -70,7 +77,7 @@ def _missing(this: Round, name: str, found: Sequence[Job]) -> Result:
         if name in all_names(job):
             return _over(this, job)
         for part in job.parts:
-            if part_label(job, part.index) == name:
+            if name in part_names(job, part.index):
                 return _part_over(this, job, name, part.state, part.commit)
     return _no_such_job(this, name, found)
 

@@ -104,12 +104,17 @@ def read_resources(texts: Iterable[str], where: str = "--resources") -> dict[str
         raise BadRequest(f"{where}: {error}") from None
 
 
+def rivals_of(name: str) -> frozenset[str]:
+    """Options that say the same as one, itself among them."""
+    return frozenset(next((group for group in _RIVALS if name in group), {name}))
+
+
 def merged(*layers: Mapping[str, str] | Iterable[Option]) -> dict[str, str]:
     """Options put together; the later wins, also over those that say the same in another way."""
     together: dict[str, str] = {}
     for layer in layers:
         for name, value in dict(layer).items():
-            for rival in next((group for group in _RIVALS if name in group), {name}):
+            for rival in rivals_of(name):
                 together.pop(rival, None)
             together[name] = value
     return together

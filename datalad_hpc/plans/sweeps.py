@@ -14,6 +14,7 @@ from datalad_hpc.placeholders import expand_paths, fill_shell_text, is_submissio
 from datalad_hpc.plans.filling import fixed_values, made_into_script, values_of_paths
 from datalad_hpc.schedulers.sbatch import BatchCommand
 from datalad_hpc.sweeps import Values, batch_script_body, task_request
+from datalad_hpc.wording import ranges
 from datalad_hpc.workplace import Workplace
 
 
@@ -53,18 +54,26 @@ def plan_sweep(
     if request.expand in ("inputs", "both"):
         raise BadRequest("inputs of a sweep (--foreach) are recorded as given; leave --expand out")
     fixed = fixed_values(workplace, request, folder, token)
-    planned = [
-        _planned(workplace, request, fixed, index, values, later)
-        for index, values in enumerate(request.sweep)
-    ]
+    wanted = request.only_tasks or range(len(request.sweep))
+    of_tasks = {
+        index: _planned(workplace, request, fixed, index, request.sweep[index], later)
+        for index in wanted
+    }
+    planned = of_tasks.values()
     claims = tuple(claim for task in planned for claim in task.claims)
     _refuse_shared(claims, request.sweep)
     inputs = tuple(dict.fromkeys(path for task in planned for path in task.inputs))
-    commands = [task.command for task in planned]
+    first = next(iter(planned)).command
     limit = f"%{request.max_concurrent}" if request.max_concurrent else ""
-    array = {"array": f"0-{len(planned) - 1}{limit}"}
-    body = batch_script_body(commands)
-    return made_into_script(workplace, request, commands[0], body, folder, array), claims, inputs
+    indices = ranges(request.only_tasks) if request.only_tasks else f"0-{len(of_tasks) - 1}"
+    array = {"array": f"{indices}{limit}"}
+    body = batch_script_body([_command(of_tasks.get(at)) for at in range(len(request.sweep))])
+    return made_into_script(workplace, request, first, body, folder, array), claims, inputs
+
+
+def _command(task: _Task | None) -> str:
+    """What a task runs; nothing if the array is without it."""
+    return task.command if task else ":"
 
 
 def _planned(

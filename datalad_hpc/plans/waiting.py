@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from datalad_hpc.chains.dependencies import agreed, look, look_again
@@ -25,6 +25,7 @@ def planned(
     scheduler: Scheduler,
     scheduler_named: SchedulerNamed,
     request: Request,
+    among: Collection[int] | None = None,
 ) -> Plan:
     """The plan of a job.
 
@@ -32,13 +33,15 @@ def planned(
     ----------
     scheduler_named:
       Schedulers of the jobs that it may wait for.
+    among:
+      As :func:`.look` takes it.
 
     Raises
     ------
     BadRequest
       Something is wrong with it, or it cannot wait for what makes its inputs.
     """
-    waits = look(workplace, store, scheduler_named, request)
+    waits = look(workplace, store, scheduler_named, request, among)
     try:
         plan = make_plan(workplace, request, waits)
     except ContentMissing as missing:

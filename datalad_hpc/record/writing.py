@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.claims import shown
+from datalad_hpc.earlier import attempts_of
 from datalad_hpc.failures import Failure, failure_fields, without_name
 from datalad_hpc.job import ClaimRole, Job
 from datalad_hpc.members import states_of
@@ -85,6 +86,8 @@ def commit_message(
         record["hpc"] |= _of_tasks(job, status, left_out)
     if job.members:
         record["hpc"]["jobs"] = states_of(status)
+    if job.attempts:
+        record["hpc"]["attempts"] = attempts_of(job, with_identity=style.with_identity)
     record["hpc"] |= of_request(job, style, waited_for)
     texts = [text.strip("\n") for text in (finish_message, job.request.message)]
     texts = list(filter(None, texts))

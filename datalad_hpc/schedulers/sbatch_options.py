@@ -194,6 +194,8 @@ class Reading:
 
     options: tuple[tuple[str, str], ...]
     """Long name and value of each option in order; the value of a flag is empty."""
+    words: tuple[range, ...]
+    """Indices of the words that each of them is in; several flags may share one."""
     last: int
     """Index where one more option could be put in: of ``--``, or of the first other word."""
     end: int
@@ -213,15 +215,17 @@ def read_words(words: Sequence[str], grammar: Grammar = SBATCH) -> Reading:
       An option misses its value, has one that it does not take, or is ambiguous.
     """
     options: list[tuple[str, str]] = []
+    places: list[range] = []
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] != "-":
         if words[at] == "--":
-            return Reading(tuple(options), at, at + 1)
+            return Reading(tuple(options), tuple(places), at, at + 1)
         read = _read_long if words[at].startswith("--") else _read_short
         found, used = read(words[at], words[at + 1 :], grammar)
         options += found
+        places += [range(at, at + used)] * len(found)
         at += used
-    return Reading(tuple(options), at, at)
+    return Reading(tuple(options), tuple(places), at, at)
 
 
 Found = tuple[list[tuple[str, str]], int]

@@ -193,7 +193,7 @@ class Store:
         named = or_(
             and_(jobs.c.job_id != "", jobs.c.job_id.in_(names)),
             and_(jobs.c.job_id == "", stand_in.in_(names)),
-            *(func.instr(jobs.c.details, rows.member_text(name)) > 0 for name in names),
+            *(func.instr(jobs.c.details, rows.id_text(name)) > 0 for name in names),
         )
         return self._jobs(and_(jobs.c.scope == self._scope, named))
 

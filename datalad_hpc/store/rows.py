@@ -12,6 +12,7 @@ from datalad_hpc.claims import stem_of
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job, JobState, Part, Request
 from datalad_hpc.member import Member
 from datalad_hpc.status import Phase, TaskStatus
+from datalad_hpc.store.attempt_json import attempt_json, attempt_of
 
 PLAIN_TASK = -1
 """Number under which the one task of a plain job is kept."""
@@ -82,6 +83,8 @@ def job_row(job: Job, scope: str) -> dict[str, Any]:
                 "environment": job.environment,
                 "depends_on": job.depends_on,
                 "members": [asdict(member) for member in job.members],
+                "attempts": [attempt_json(attempt) for attempt in job.attempts],
+                "tried": job.tried,
             }
         ),
         "commit": job.commit,
@@ -103,7 +106,6 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = 
     }
     if parts:
         asked["sweep"] = tuple(part.values for part in parts)
-    tasks = more["tasks"]
     return Job(
         key=key,
         token=token,
@@ -116,12 +118,14 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = 
         request=Request(command, folder, tuple(_parse(inputs)[0]), message=message, **asked),
         script=more["script"],
         submit_line=tuple(more["submit_line"]),
-        tasks=None if tasks is None else tuple(tasks),
+        tasks=_indices(more["tasks"]),
         head=more["head"],
         worktree=more.get("worktree", ""),
         environment=more.get("environment", {}),
         depends_on=tuple(more.get("depends_on", ())),
         members=tuple(map(_member_of, more.get("members", ()))),
+        attempts=tuple(map(attempt_of, more.get("attempts", ()))),
+        tried=_indices(more.get("tried")),
         commit=commit,
         ref=ref,
         note=note,
@@ -133,13 +137,16 @@ def job_of(row: Sequence[Any], claims: Iterable[Claim], parts: Sequence[Part] = 
 
 
 def _member_of(told: dict[str, Any]) -> Member:
-    tasks = told.pop("tasks")
     line = tuple(told.pop("submit_line"))
-    return Member(tasks=None if tasks is None else tuple(tasks), submit_line=line, **told)
+    return Member(tasks=_indices(told.pop("tasks")), submit_line=line, **told)
 
 
-def member_text(job_id: str) -> str:
-    """What stands in the details of a job that has a member of this id, and nowhere else."""
+def _indices(told: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if told is None else tuple(told)
+
+
+def id_text(job_id: str) -> str:
+    """What stands in the details of a job that has a member or attempt of this id, only there."""
     return f'{{"job_id": {json.dumps(job_id)}, "cluster": '
 
 

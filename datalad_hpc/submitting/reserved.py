@@ -18,7 +18,7 @@ from datalad_hpc.schedulers.dependency import dependency_options
 from datalad_hpc.schedulers.sbatch import BatchCommand, comment_with_token, with_script
 from datalad_hpc.status import Submission
 from datalad_hpc.store import Store
-from datalad_hpc.submissions import release, script_path
+from datalad_hpc.submissions import release, remember, script_path
 from datalad_hpc.submitting.preparation import prepare
 from datalad_hpc.workplace import Workplace
 
@@ -43,7 +43,8 @@ def submit_reserved(
     Raises
     ------
     HpcError
-      It was not submitted, and its outputs are free again; or it may have been, and is kept.
+      It was not submitted, and its outputs are free again, or it is as before if this was not its
+      first submission; or it may have been, and is kept.
     """
     with contextlib.ExitStack() as undo:
         undo.callback(let_go, workplace, store, job)
@@ -89,6 +90,13 @@ def let_go(workplace: Workplace, store: Store, job: Job) -> None:
     try:
         release(workplace, store, job, "it could not be submitted")
     except HpcError as error:
+        if job.attempts:
+            lgr.warning(
+                "Job %s was not submitted again; the next command has it as before: %s",
+                job.attempts[-1].job_id,
+                error,
+            )
+            return
         lgr.warning(
             "The outputs of job %s stay reserved, although it was not submitted; the next command "
             "sets them free: %s",
@@ -102,7 +110,7 @@ def _remember(
 ) -> None:
     """Keep the id of a job that the scheduler has."""
     try:
-        store.opened(job, submission, log_claims(workplace, plan, submission.job_id))
+        remember(store, job, submission, log_claims(workplace, plan, submission.job_id))
     except StoreUnusable as error:
         raise SubmissionUntracked(
             f"Job {submission.job_id} was submitted to {job.scheduler}, but its id could not be "

@@ -1,0 +1,146 @@
+"""Pure: multiples of what a job asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+from datalad_hpc.errors import BadRequest
+from datalad_hpc.plans.resources import rivals_of
+
+Factors = Mapping[str, Fraction]
+"""By name: see :data:`NAMES`."""
+
+NAMES = {"mem": "mem", "memory": "mem", "time": "time", "cpus": "cpus-per-task"}
+"""What can be multiplied, and the option of sbatch that is meant."""
+
+MOST = 1000
+"""The largest factor: more would be a typing error."""
+
+_FACTOR = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
+_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTP]?)(?:i?B)?([nc]?)", re.ASCII | re.I)
+_TIME = re.compile(
+    r"(?:(?P<days>[0-9]{1,6})-(?P<hours>[0-9]{1,6})(?::(?P<minutes>[0-9]{1,6}))?|"
+    r"(?P<a>[0-9]{1,9})(?::(?P<b>[0-9]{1,6}))?)(?::(?P<c>[0-9]{1,6}))?",
+    re.ASCII,
+)
+
+
+def read_factors(words: Iterable[str]) -> dict[str, Fraction]:
+    """What is to be multiplied by what.
+
+    Parameters
+    ----------
+    words:
+      Such as ``mem=2``, with several of them in one text if need be.
+
+    Raises
+    ------
+    BadRequest
+      One cannot be understood.
+    """
+    factors: dict[str, Fraction] = {}
+    for word in " ".join(words).split():
+        name, _, factor = word.partition("=")
+        if name not in NAMES or not _FACTOR.fullmatch(factor):
+            raise BadRequest(
+                f"--scale: {word!r} cannot be understood; understood are mem=FACTOR, time=FACTOR "
+                "and cpus=FACTOR, such as mem=2 or time=1.5"
+            )
+        if not 0 < Fraction(factor) <= MOST:
+            raise BadRequest(f"--scale: {word!r} is no factor between 0 and {MOST}")
+        factors[NAMES[name]] = Fraction(factor)
+    return factors
+
+
+def scaled(factors: Factors, asked: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, str]:
+    """Options that ask for a multiple.
+
+    Parameters
+    ----------
+    asked:
+      Options of sbatch by their long names.
+    given:
+      Facts of the scheduler, as in :attr:`.JobStatus.facts`.
+
+    Raises
+    ------
+    BadRequest
+      Something was not asked for, or cannot be multiplied.
+    """
+    options = {}
+    for meant, factor in factors.items():
+        name = next((each for each in rivals_of(meant) if each in asked), meant)
+        value = asked.get(name) or _given(name, given)
+        text = _MULTIPLIED[meant](value, factor)
+        if text is None:
+            raise BadRequest(
+                f"{name}={value} cannot be multiplied; say what the job is to get with "
+                f"--resources ({name}=...)"
+                if value
+                else f"the job asked for no {name}, and its scheduler does not tell what it got, "
+                f"so there is nothing to multiply; use --resources ({name}=...)"
+            )
+        options[name] = text
+    return options
+
+
+def _given(name: str, given: Mapping[str, Any]) -> str:
+    """What the scheduler gave to a job that did not ask."""
+    told = {
+        "mem": given.get("requested_memory", "") if _on_one_node(given) else "",
+        "time": _clock(int(given["time_limit"])) if given.get("time_limit") else "",
+        "cpus-per-task": "1",
+    }
+    return str(told.get(name) or "")
+
+
+def _on_one_node(given: Mapping[str, Any]) -> bool:
+    """Accounting tells the memory on all nodes together; sbatch is asked for that of each."""
+    return given.get("requested_nodes") in (None, 1)
+
+
+def _memory(text: str, factor: Fraction) -> str | None:
+    found = _MEMORY.fullmatch(text)
+    if not found or not Fraction(found[1]) or found[3]:
+        return None
+    unit = found[2].upper() or "M"
+    megabytes = ceil(Fraction(found[1]) * Fraction(1024) ** ("KMGTP".index(unit) - 1) * factor)
+    return f"{megabytes // 1024}G" if megabytes % 1024 == 0 else f"{megabytes}M"
+
+
+def _time(text: str, factor: Fraction) -> str | None:
+    """See ``--time`` in sbatch(1): minutes, if there is neither a dash nor a colon."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        return None
+    parts = [int(part or 0) for part in found.group("days", "hours", "minutes", "a", "b", "c")]
+    days, hours, minutes, one, two, three = parts
+    if found["days"] is not None:
+        seconds = ((days * 24 + hours) * 60 + minutes) * 60 + three
+    elif found["c"] is not None:
+        seconds = (one * 60 + two) * 60 + three
+    else:
+        seconds = one * 60 + two
+    return _clock(ceil(seconds * factor)) if seconds else None
+
+
+def _clock(seconds: int) -> str:
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"{f'{days}-' * bool(days)}{hour:02}:{minute:02}:{second:02}"
+
+
+def _number(text: str, factor: Fraction) -> str | None:
+    return str(ceil(int(text) * factor)) if text.isdecimal() and int(text) else None
+
+
+_MULTIPLIED: Mapping[str, Callable[[str, Fraction], str | None]] = {
+    "mem": _memory,
+    "time": _time,
+    "cpus-per-task": _number,
+}

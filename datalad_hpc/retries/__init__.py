@@ -1,0 +1,1 @@
+"""Failed open jobs: which of them are to run again, and how one is submitted again."""

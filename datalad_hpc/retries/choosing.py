@@ -1,0 +1,168 @@
+"""Which open jobs have failed, and which of their tasks are to run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from datalad_hpc.claims import shown
+from datalad_hpc.finish.chain_order import layers
+from datalad_hpc.finish.rounds import Round
+from datalad_hpc.job import ClaimRole, Job
+from datalad_hpc.located import Locator
+from datalad_hpc.members import attempts_at
+from datalad_hpc.plans.changing import Changes
+from datalad_hpc.polling import Answers, is_forgotten, unknown_text
+from datalad_hpc.results import Result, explain, job_result
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
+from datalad_hpc.wording import some_of, some_tasks
+
+ACTION = "reschedule"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked for."""
+
+    names: tuple[str, ...] = ()
+    changes: Changes = field(default_factory=Changes)
+    max_attempts: int | None = None
+    """How often a task may be tried in all."""
+    assume_ready: str | None = None
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job of which something is to run again."""
+
+    job: Job
+    status: JobStatus
+    tasks: tuple[TaskStatus, ...]
+    """What is to run again."""
+    problem: str
+    """Why, in a sentence's second half."""
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Of its tasks; none of a plain job."""
+        return tuple(sorted(task.index for task in self.tasks if task.index is not None))
+
+    @property
+    def name(self) -> str:
+        """How the job is called until it has a new id."""
+        return self.job.label
+
+    @property
+    def told(self) -> str:
+        """The tasks in words; empty for a plain job."""
+        return f"{some_tasks(self.indices)} of " if self.indices else ""
+
+
+def failed(
+    this: Round, jobs: Sequence[Job], answers: Answers, wishes: Wishes
+) -> Iterator[Result | Failed]:
+    """What of some jobs is to run again, what others depend on first.
+
+    Yields
+    ------
+    dict or Failed
+      A result for what cannot run again, or was named and need not.
+    """
+    locator = Locator(this.root)
+    for job in (job for layer in layers(jobs) for job in layer):
+        found = _failed(this, job, answers, wishes, locator)
+        if isinstance(found, Failed):
+            found = _within_limit(this, _without_cancelled(this, found, wishes), wishes)
+        if found:
+            yield found
+
+
+def _failed(
+    this: Round, job: Job, answers: Answers, wishes: Wishes, locator: Locator
+) -> Result | Failed | None:
+    answer = answers.of(job)
+    if job.worktree != this.workplace.worktree:
+        where = this.workplace.root_of(job.worktree)
+        text = f"Job {job.label} belongs to the worktree {where}; submit it again from there"
+        return _said(this, job, "impossible", text) if wishes.names else None
+    if answer is None or is_forgotten(job, answers):
+        worth_it = wishes.names or is_forgotten(job, answers)
+        return _said(this, job, "impossible", unknown_text(job, answers)) if worth_it else None
+    tasks = tuple(task for task in answer.tasks if task.phase is Phase.FAILED)
+    problem = explain(replace(answer, tasks=tasks)) if tasks else ""
+    if not tasks and wishes.names:
+        tasks, problem = _without_outputs(job, answer, locator)
+    if not tasks:
+        text = f"Job {job.label} has not failed: {explain(answer)}"
+        return _said(this, job, "notneeded", text, answer) if wishes.names else None
+    if job.request.submits:
+        text = (
+            f"Job {job.label} did not succeed ({problem}), but it is what a program has submitted, "
+            f"which cannot submit a part of it again: give it up (`datalad finish "
+            f"--close-failed-jobs {job.label}`) and schedule the program anew"
+        )
+        return _said(this, job, "impossible", text, answer)
+    return Failed(job, answer, tasks, problem)
+
+
+def _without_outputs(
+    job: Job, answer: JobStatus, locator: Locator
+) -> tuple[tuple[TaskStatus, ...], str]:
+    """Tasks that completed, but did not produce what they were to; and which outputs these are.
+
+    What lies in an alternative directory is looked for when the job is finished.
+    """
+    done = tuple(task for task in answer.tasks if task.phase is Phase.COMPLETED)
+    if not done or len(done) < len(answer.tasks) or job.request.alternative:
+        return (), ""
+    over = {part.index for part in job.parts} - {part.index for part in job.open_parts}
+    wanted = [claim for claim in job.claims if claim.role is ClaimRole.OUTPUT]
+    empty = locator.listing([claim for claim in wanted if claim.task not in over]).empty
+    of_tasks = {claim.task for claim in empty}
+    tasks = tuple(task for task in done if None in of_tasks or task.index in of_tasks)
+    return tasks, f"completed, but did not produce {some_of([shown(claim) for claim in empty])}"
+
+
+def _without_cancelled(this: Round, found: Failed, wishes: Wishes) -> Result | Failed | None:
+    """What the user ended does not run again, unless it is named."""
+    if wishes.names:
+        return found
+    cancelled = {part.index for part in found.job.parts if part.cancelled}
+    tasks = tuple(task for task in found.tasks if task.index not in cancelled)
+    if found.job.cancelled or not tasks:
+        text = (
+            f"Job {found.name} was cancelled, and is not submitted again unless it is named "
+            f"(`datalad reschedule --failed {found.name}`)"
+        )
+        return _said(this, found.job, "notneeded", text, found.status)
+    return replace(found, tasks=tasks)
+
+
+def _within_limit(
+    this: Round, found: Result | Failed | None, wishes: Wishes
+) -> Result | Failed | None:
+    if not isinstance(found, Failed) or wishes.max_attempts is None:
+        return found
+    tasks = tuple(
+        task for task in found.tasks if tries(found.job, task.index) < wishes.max_attempts
+    )
+    if tasks:
+        return replace(found, tasks=tasks)
+    times = f"{wishes.max_attempts} time{'s' * (wishes.max_attempts != 1)}"
+    text = (
+        f"Job {found.name} ({found.problem}) was tried {times} already, and --max-attempts allows "
+        f"no more: try it once more with a higher number, give it up (`datalad finish "
+        f"--close-failed-jobs {found.name}`), or commit what it left (`datalad finish "
+        f"--commit-failed-jobs {found.name}`)"
+    )
+    return _said(this, found.job, "impossible", text, found.status)
+
+
+def tries(job: Job, task: int | None) -> int:
+    """How often a task was submitted so far."""
+    return len(attempts_at(job, task)) + 1
+
+
+def _said(this: Round, job: Job, status: str, text: str, answer: JobStatus | None = None) -> Result:
+    return job_result(ACTION, this.root, status, text, job, answer)

@@ -1,0 +1,97 @@
+"""The story of ``reschedule --failed``: find what failed, and submit it again as the same job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from datalad_hpc.errors import HpcError, SubmissionUncertain, SubmissionUntracked
+from datalad_hpc.finish.catching_up import complete_interrupted
+from datalad_hpc.finish.rounds import Round
+from datalad_hpc.finish.selecting import selected
+from datalad_hpc.job import Job
+from datalad_hpc.plans.planning import Plan
+from datalad_hpc.polling import ask
+from datalad_hpc.results import Result, error_result, job_result, result
+from datalad_hpc.retries.attempting import attempt, would_run
+from datalad_hpc.retries.choosing import ACTION, Failed, Wishes, failed
+from datalad_hpc.scheduling import settle
+
+
+def retry(this: Round, wishes: Wishes) -> Iterator[Result]:
+    """Submit failed open jobs again.
+
+    Yields
+    ------
+    dict
+      One result per job that was submitted again or cannot be, or that was named.
+
+    Raises
+    ------
+    HpcError
+      It could not begin; all jobs without a result are as before.
+    """
+    settle(this.workplace, this.store, this.scheduler_named)
+    with this.workplace.save_lock():
+        jobs, others = selected(this)
+        jobs, completed = complete_interrupted(this, jobs)
+    yield from _as_ours([*others, *completed])
+    yield from _each(this, wishes, jobs)
+
+
+def report(this: Round, wishes: Wishes) -> Iterator[Result]:
+    """What :func:`retry` would submit; nothing is changed."""
+    jobs, others = selected(this)
+    yield from _as_ours(others)
+    yield from _each(this, wishes, jobs, dry=True)
+
+
+def _each(
+    this: Round, wishes: Wishes, jobs: Sequence[Job], *, dry: bool = False
+) -> Iterator[Result]:
+    answers = ask(jobs, this.scheduler_named, facts=True)
+    yield from (error_result(ACTION, this.root, error) for error in answers.failures)
+    some = bool(answers.failures) or not jobs
+    for found in failed(this, jobs, answers, wishes):
+        some = True
+        yield _outcome(this, found, wishes, dry) if isinstance(found, Failed) else found
+    if not some:
+        yield result(ACTION, this.root, "notneeded", "No open job has failed")
+
+
+def _outcome(this: Round, found: Failed, wishes: Wishes, dry: bool) -> Result:
+    try:
+        if dry:
+            return _report(this, found, would_run(this, found, wishes))
+        return attempt(this, found, wishes)
+    except HpcError as error:
+        may_run = isinstance(error, SubmissionUncertain | SubmissionUntracked)
+        not_so = "" if may_run else " was not submitted again and stays open as it was"
+        text = f"Job {found.name}{not_so}: {error}"
+        return job_result(ACTION, this.root, error.status, text, found.job, found.status)
+
+
+def _report(this: Round, found: Failed, plan: Plan) -> Result:
+    line = " ".join(plan.batch.argv)
+    text = f"Job {found.name} ({found.problem}) would run again: {line}"
+    return job_result(
+        ACTION,
+        this.root,
+        "ok",
+        text,
+        found.job,
+        found.status,
+        reschedule_action="run",
+        command=plan.request.command,
+        argv=list(plan.batch.argv),
+        command_line=line,
+        folder=plan.folder,
+        inputs=list(plan.request.inputs),
+        script=plan.batch.text,
+    )
+
+
+def _as_ours(results: Sequence[Result]) -> Iterator[Result]:
+    """What ``finish`` says of jobs that are not meant, or are over."""
+    for each in results:
+        each["action"] = ACTION
+        yield each
