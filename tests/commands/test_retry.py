@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
 
 from tests.commands.conftest import Lab, ask_store, text_of
 from tests.commands.test_failed_tasks import record_of
+from tests.helpers import wait_for
 
 FAILS_ONCE = "echo $SLURM_JOB_ID >> out/tries; [ -e repaired ] || exit 3; echo good > out/made"
 
@@ -22,6 +24,10 @@ def retry(lab: Lab, *names: str, **options: Any) -> list[dict[str, Any]]:
         return_type="list",
         **options,
     )
+
+
+def says(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 def repair(lab: Lab) -> None:
@@ -84,3 +90,165 @@ def test_a_failed_job_runs_again_as_the_same_job(failed: tuple[Lab, str]) -> Non
 def test_nothing_has_failed(local_lab: Lab) -> None:
     (said,) = retry(local_lab)
     assert said["status"] == "notneeded"
+
+
+# Arrays and sweeps
+
+SOME_FAIL = (
+    "echo $SLURM_ARRAY_TASK_ID > out/$SLURM_ARRAY_TASK_ID\n"
+    "[ -e repaired ] || ((SLURM_ARRAY_TASK_ID % 2 == 0)) || exit 4"
+)
+
+
+def test_only_the_failed_tasks_of_an_array_run_again(lab: Lab) -> None:
+    lab.script(f"#SBATCH --array=0-3%2\nmkdir -p out; {SOME_FAIL}")
+    first = lab.schedule("sbatch job.sh", outputs=["out/"])["slurm_job_id"]
+    lab.wait()
+    repair(lab)
+    (shown,) = retry(lab, report=True)
+    assert shown["argv"] == ["sbatch", "--array=1,3%2", "job.sh"]
+    (again,) = retry(lab)
+    assert again["status"] == "ok", text_of(again)
+    assert again["retried"] == [1, 3]
+    second = again["slurm_job_id"]
+    lab.wait()
+    assert lab.listed()[second]["tasks"] == {"COMPLETED": "0-3"}
+    (done,) = lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert lab.committed() == {
+        *(f"out/{task}" for task in range(4)),
+        *(f"slurm-{first}_{task}.out" for task in range(4)),
+        *(f"slurm-{second}_{task}.out" for task in (1, 3)),
+        f"slurm-job-{second}.env.json",
+    }
+    record = record_of(lab)
+    # What it takes to make all of it, and not only what ran last.
+    assert record["cmd"] == "sbatch job.sh"
+    assert record["hpc"]["tasks"] == {"COMPLETED": "0-3"}
+    (before,) = record["hpc"]["attempts"]
+    cause = {"cause": "exit-code", "exit_code": 4}
+    assert before["ended"] == [{"tasks": "1,3", "state": "FAILED", "failure": cause}]
+    facts = json.loads((lab.root / f"slurm-job-{second}.env.json").read_text())
+    assert [task["job_id"] for task in facts["tasks"]] == [first, second, first, second]
+
+
+def test_while_other_tasks_run(local_lab: Lab) -> None:
+    local_lab.script(
+        "((SLURM_ARRAY_TASK_ID)) || { [ -e repaired ]; exit; }\n"
+        "until [ -e go ]; do sleep 0.05; done; mkdir -p out; echo > out/1"
+    )
+    first = local_lab.schedule("sbatch --array=0-1 job.sh", outputs=["out/"])["slurm_job_id"]
+    wait_for(lambda: "FAILED" in local_lab.listed()[first]["slurm_job_status"])
+    repair(local_lab)
+    (again,) = retry(local_lab)
+    assert again["status"] == "ok", text_of(again)
+    second = again["slurm_job_id"]
+    wait_for(lambda: local_lab.listed()[second]["tasks"].get("COMPLETED") == "0")
+    assert local_lab.listed()[second]["tasks"]["RUNNING"] == "1"
+    (said,) = retry(local_lab, first)
+    assert said["status"] == "notneeded"
+    (local_lab.root / "go").touch()
+    local_lab.wait()
+    assert local_lab.finish()[-1]["status"] == "ok"
+
+
+COMMAND = "mkdir -p {name}; echo {name} > {name}/file; [ -e repaired ] || [ {name} = a ]"
+
+
+def test_failed_tasks_of_a_sweep_of_which_one_is_committed(lab: Lab) -> None:
+    first = lab.schedule(COMMAND, foreach=["name=a,b,c"], outputs=["{name}/"])["slurm_job_id"]
+    lab.wait()
+    lab.finish()
+    assert record_of(lab)["slurm_job_id"] == f"{first}_0"
+    assert "attempts" not in record_of(lab)["hpc"]
+    repair(lab)
+    (again,) = retry(lab, f"{first}_2", resources=["0:05"])
+    assert (again["status"], again["retried"]) == ("ok", [2]), text_of(again)
+    second = again["slurm_job_id"]
+    lab.wait()
+    # Task 1 is still what it was under its first id.
+    done = {each["slurm_job_id"]: each["status"] for each in lab.finish()}
+    assert done == {f"{second}_2": "ok", f"{first}_1": "impossible"}
+    record = record_of(lab)
+    assert record["cmd"] == COMMAND.replace("{name}", "c")
+    assert record["hpc"]["resources"] == {"time": "00:05:00"}
+    (before,) = record["hpc"]["attempts"]
+    assert (before["job_id"], before["state"]) == (f"{first}_2", "FAILED")
+    assert lab.committed() == {
+        "c/file",
+        f"slurm-{first}_2.out",
+        f"slurm-{second}_2.out",
+    }
+    (again,) = retry(lab)
+    assert again["retried"] == [1]
+    third = again["slurm_job_id"]
+    assert again["attempt"] == 2
+    lab.wait()
+    (done_last,) = lab.finish(f"{first}_1")
+    assert (done_last["slurm_job_id"], done_last["status"]) == (f"{third}_1", "ok")
+    assert [each["job_id"] for each in record_of(lab)["hpc"]["attempts"]] == [f"{first}_1"]
+    assert lab.listed() == {}
+    assert lab.changes().split() == ["??", "repaired"]
+
+
+# What it asks for
+
+
+@pytest.mark.slurm
+def test_more_memory_and_time_from_attempt_to_attempt(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.script("#SBATCH --time=2\n[ -e repaired ] && echo > made")
+    lab.schedule("sbatch -c1 --mem=50M job.sh", outputs=["made"])
+    lab.wait()
+    (again,) = retry(lab, scale="mem=2 time=1.5")
+    assert again["status"] == "ok", text_of(again)
+    asked = says("scontrol", "show", "job", again["slurm_job_id"])
+    assert "MinMemoryNode=100M" in asked
+    assert "TimeLimit=00:03:00" in asked
+    lab.wait()
+    repair(lab)
+    (again,) = retry(lab, scale=["mem=1.5"], resources=["0:07"])
+    asked = says("scontrol", "show", "job", again["slurm_job_id"])
+    assert "MinMemoryNode=150M" in asked
+    assert "TimeLimit=00:07:00" in asked
+    lab.wait()
+    assert lab.finish()[-1]["status"] == "ok"
+    record = record_of(lab)
+    assert record["cmd"] == "sbatch -c1 --time=00:07:00 --mem=150M job.sh"
+    earlier = [each["resources"] for each in record["hpc"]["attempts"]]
+    assert [(each["mem"], each["time"]) for each in earlier] == [("50M", "2"), ("100M", "00:03:00")]
+    (shown,) = lab.reschedule(report=True, resources=["4", "mem=60M"])
+    assert shown["command"] == "sbatch --time=00:07:00 --cpus-per-task=4 --mem=60M job.sh"
+
+
+@pytest.mark.slurm
+def test_resources_of_a_plain_command_and_what_slurm_gave(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.schedule("false", outputs=["made"])
+    lab.wait()
+    (shown,) = retry(lab, report=True, scale=["cpus=2"], resources=["1G"])
+    assert shown["status"] == "ok", text_of(shown)
+    assert {"--mem=1G", "--cpus-per-task=2"} <= set(shown["argv"])
+    (refused,) = retry(lab, scale=["time=2"])
+    assert refused["status"] == "impossible"
+    assert "asked for no time" in text_of(refused) or "cannot be multiplied" in text_of(refused)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"scale": ["mem=much"]}, "'mem=much' cannot be understood"),
+        ({"scale": ["mem=2"], "resources": ["4G"]}, "leave one of them out"),
+        ({"since": ""}, "--since does not go with --failed"),
+        ({"max_attempts": 1}, "was tried 1 time already"),
+        ({"scale": ["mem=2"]}, "asked for no mem"),
+    ],
+)
+def test_what_is_refused(
+    local_failed: tuple[Lab, str], options: dict[str, Any], complaint: str
+) -> None:
+    lab, first = local_failed
+    (said,) = retry(lab, **options)
+    assert said["status"] == "impossible"
+    assert complaint in text_of(said)
+    assert [*lab.listed()] == [first]
