@@ -10,6 +10,10 @@ from datalad_hpc.attempt import Attempt
 from datalad_hpc.status import Phase, TaskStatus
 
 
+_TIMES = frozenset({"started", "ended", "expected"})
+"""Of a task."""
+
+
 def attempt_json(attempt: Attempt) -> dict[str, Any]:
     """What is kept of an attempt; its id comes first, and its cluster next."""
     return {
@@ -34,7 +38,7 @@ def attempt_of(told: dict[str, Any]) -> Attempt:
 
 
 def _task_json(task: TaskStatus) -> dict[str, Any]:
-    times = {name: _text(getattr(task, name)) for name in ("started", "ended")}
+    times = {name: _text(getattr(task, name)) for name in _TIMES}
     known = {**asdict(task), "phase": task.phase.value, **times}
     return {name: value for name, value in known.items() if value not in (None, "")}
 
@@ -44,6 +48,6 @@ def _text(time: datetime | None) -> str:
 
 
 def _task_of(told: dict[str, Any]) -> TaskStatus:
-    for name in {"started", "ended"} & told.keys():
+    for name in _TIMES & told.keys():
         told[name] = datetime.fromisoformat(told[name])
     return TaskStatus(told.pop("index", None), told.pop("state"), Phase(told.pop("phase")), **told)

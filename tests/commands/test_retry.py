@@ -252,3 +252,56 @@ def test_what_is_refused(
     assert said["status"] == "impossible"
     assert complaint in text_of(said)
     assert [*lab.listed()] == [first]
+
+
+# Chains
+
+
+def test_a_chain_runs_again_in_its_order(lab: Lab) -> None:
+    lab.script("echo >> tries; [ -e repaired ] && echo made > made", "one.sh")
+    first = lab.schedule("sbatch one.sh", outputs=["made", "tries"])["slurm_job_id"]
+    second = lab.schedule("cat made > copy", inputs=["made"], outputs=["copy"])["slurm_job_id"]
+    lab.wait()
+    assert lab.listed()[second]["slurm_job_status"].startswith("CANCELLED")
+    repair(lab)
+    one, two = retry(lab)
+    assert (one["status"], two["status"]) == ("ok", "ok"), (text_of(one), text_of(two))
+    assert f"it waits for job {one['slurm_job_id']} (made)" in text_of(two)
+    lab.wait()
+    assert [each["status"] for each in lab.finish()] == ["ok", "ok"]
+    assert (lab.root / "copy").read_text() == "made\n"
+    record = record_of(lab)
+    assert record["hpc"]["waited_for"] == [one["slurm_job_id"]]
+    assert [each["job_id"] for each in record["hpc"]["attempts"]] == [second]
+    assert [each["job_id"] for each in record_of(lab, "HEAD~")["hpc"]["attempts"]] == [first]
+
+
+def test_who_waits_for_a_failed_job_is_told(local_lab: Lab) -> None:
+    local_lab.script("[ -e repaired ] && echo made > made", "one.sh")
+    first = local_lab.schedule("sbatch one.sh", outputs=["made"])["slurm_job_id"]
+    second = local_lab.schedule("cat made", inputs=["made"], outputs=["copy"])["slurm_job_id"]
+    local_lab.wait()
+    (said,) = retry(local_lab, second)
+    assert said["status"] == "impossible"
+    assert f"run it again first (`datalad reschedule --failed {first}`)" in text_of(said)
+    assert [*local_lab.listed()] == [first, second]
+
+
+@pytest.mark.slurm
+def test_what_waits_in_vain_is_ended_and_submitted_again(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.script("[ -e repaired ] && echo made > made", "one.sh")
+    lab.schedule("sbatch one.sh", outputs=["made"])
+    waiting = lab.schedule(
+        "sbatch --kill-on-invalid-dep=no --wrap='cat made > copy'",
+        inputs=["made"],
+        outputs=["copy"],
+    )["slurm_job_id"]
+    wait_for(lambda: "FAILED" in [each["slurm_job_status"] for each in lab.listed().values()])
+    assert lab.listed()[waiting]["slurm_job_status"] == "PENDING"
+    repair(lab)
+    one, two = retry(lab)
+    assert (one["status"], two["status"]) == ("ok", "ok"), (text_of(one), text_of(two))
+    lab.wait()
+    assert says("sacct", "-nXPo", "state", "-j", waiting).startswith("CANCELLED")
+    assert [each["status"] for each in lab.finish()] == ["ok", "ok"]
