@@ -41,7 +41,8 @@ def prepare(workplace: Workplace, plan: Plan, job: Job) -> None:
         _prepare_alternative(workplace, plan, job, Path(request.alternative))
     elif request.assume_ready not in ("outputs", "both"):
         install_subdatasets(workplace, plan.outputs)
-        preparing.make_writable(workplace.root, plan.outputs, job.token)
+        # With the logs: one of a fixed name is there from the last time.
+        preparing.make_writable(workplace.root, job.claims, job.token)
     if not request.alternative:
         _make_log_folders(workplace.root, job)
 
