@@ -26,13 +26,18 @@ def report(failed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield visible_line(f"{_label(first)}: {first['reason']}")
         for log in first["logs"]:
             yield visible_line(f"  {log['path']}:")
-            lines = visible(log["content"]).removesuffix("\n").split("\n")
-            yield from (f"  | {line}" for line in lines if log["content"])
+            lines = log["content"].removesuffix("\n").split("\n") if log["content"] else []
+            yield from (f"  | {visible(_last_state(line))}" for line in lines)
         if len(same) > 1:
             yield f"  and alike: {_others(same[1:])}"
         yield ""
     if left := [res for same in list(groups.values())[MOST_SHOWN:] for res in same]:
         yield f"and {len(left):,} more tasks failed in other ways: {_others(left)}"
+
+
+def _last_state(line: str) -> str:
+    """What a terminal would show of a line that a progress bar has written many times."""
+    return line.rstrip("\r").rpartition("\r")[2]
 
 
 def _label(res: Mapping[str, Any]) -> str:

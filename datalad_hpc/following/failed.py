@@ -9,7 +9,15 @@ from datalad_hpc.failures import failure_of
 from datalad_hpc.following.meant import ACTION, Look, Task, meant, tasks_of
 from datalad_hpc.following.places import shown
 from datalad_hpc.following.reading import last_lines, opened
-from datalad_hpc.following.showing import STREAMS, Entry, Found, Shelf, log_result, wanted_streams
+from datalad_hpc.following.showing import (
+    STREAMS,
+    Entry,
+    Found,
+    Shelf,
+    log_result,
+    shelf_of,
+    wanted_streams,
+)
 from datalad_hpc.following.states import States
 from datalad_hpc.results import Result, error_result, file_system_says, result
 from datalad_hpc.status import Phase, TaskStatus
@@ -33,9 +41,9 @@ def show_failed(look: Look) -> Iterator[Result]:
     yield from (error_result(ACTION, look.root, each) for each in states.answers.failures)
     told = [(task, states.of(task)) for task in tasks]
     failed = [(task, status) for task, status in told if status and status.phase is Phase.FAILED]
-    shelf = Shelf(look)
-    for task, status in failed:
-        yield _failed(look, shelf, task, status)
+    with shelf_of(look) as shelf:
+        for task, status in failed:
+            yield _failed(look, shelf, task, status)
     if not failed and not problems and not states.answers.failures:
         of = f"of {', '.join(look.names)} " if look.names else "of an open job "
         yield result(ACTION, look.root, "notneeded", f"No task {of}has failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from datalad_hpc.following.showing import (
     no_log,
     notes_on,
     piece_result,
+    shelf_of,
     show,
     wanted_streams,
 )
@@ -105,24 +107,22 @@ def follow(look: Look) -> Iterator[Result]:
     """
     named, problems = meant(look)
     yield from problems
-    shelf = Shelf(look)
     tasks = [task for each in named for task in each]
     states = States(look)
     states.ask(tasks, facts=False)
-    entries = shelf.entries(tasks, wanted_streams(look))
-    live = [entry for entry in entries if _is_live(states, entry)]
-    if not live:
-        yield from show(look) if named else ()
-        return
-    _refuse_unfit(live)
-    followed = [_followed(look, entry, len(live)) for entry in live]
-    for each in followed:
-        yield from _beginning(look, shelf, states, each)
-    try:
-        yield from _to_the_end(look, states, followed)
-    finally:
+    with shelf_of(look) as shelf:
+        entries = shelf.entries(tasks, wanted_streams(look))
+        live = [entry for entry in entries if _is_live(states, entry)]
+        _refuse_unfit(live)
+        followed = [_followed(look, entry, len(live)) for entry in live]
         for each in followed:
-            each.tail.close()
+            yield from _beginning(look, shelf, states, each)
+    if not live and named:
+        yield from show(look)
+    with contextlib.ExitStack() as files:
+        for each in followed:
+            files.callback(each.tail.close)
+        yield from _to_the_end(look, states, followed)
 
 
 def _is_live(states: States, entry: Entry) -> bool:

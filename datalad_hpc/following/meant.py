@@ -12,7 +12,7 @@ from datalad_hpc.members import all_ids, all_names
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.store import Store
-from datalad_hpc.store.ended import newest_over
+from datalad_hpc.store.newest import newest_over
 from datalad_hpc.wording import some_tasks
 from datalad_hpc.workplace import Workplace
 

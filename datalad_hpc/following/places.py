@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datalad_hpc.facts import facts_path_of
 from datalad_hpc.following.meant import Task
-from datalad_hpc.job import ClaimRole, Job
+from datalad_hpc.job import ClaimKind, ClaimRole, Job
 from datalad_hpc.plans.logs import place_below
 from datalad_hpc.schedulers.logs import LogFile, log_files, streams
 from datalad_hpc.schedulers.remembered import remembered
@@ -81,11 +81,25 @@ class Places:
         if key not in self._read:
             self._read[key] = next(self._submissions(task), None)
         if (known := self._read[key]) is None:
-            return None
+            return self._as_claimed(task.job)
         batch, folder = known
         found = streams(batch, folder, task.job_id, getpass.getuser(), task.index)
         output, errors = (self._log(task.job, file) for file in found)
         return Logs(output, errors)
+
+    def _as_claimed(self, job: Job) -> Logs | None:
+        """The logs of a job of which no more is known than what they are claimed by."""
+        root = self._root(job)
+        logs = [
+            Log(
+                LogFile(f"{_base(job, root)}/{claim.path}", claim.kind is ClaimKind.GLOB),
+                claim.path,
+                root,
+            )
+            for claim in job.claims
+            if claim.path in _claimed(job)
+        ]
+        return None if job.members or not logs else Logs(logs[0], logs[-1])
 
     def _log(self, job: Job, file: LogFile | None) -> Log | None:
         if file is None:
@@ -113,8 +127,10 @@ class Places:
         for batch in batches:
             for other in self._folders(task, batch, folder):
                 yield batch, other
-        for batch in batches:
-            yield batch, folder
+        if task.job.members or not any(_claimed(task.job)):
+            # The log of a program's job may be one that another job has reserved.
+            for batch in batches:
+                yield batch, folder
 
     def _agrees(self, task: Task, batch: BatchCommand, folder: str) -> bool:
         """Whether the logs of a submission are those that are claimed."""

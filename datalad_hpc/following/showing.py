@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datalad_hpc.errors import HpcError
-from datalad_hpc.following.committed import Committed, committed
+from datalad_hpc.following.committed import Archive, Committed
 from datalad_hpc.following.meant import ACTION, Look, Task, meant
 from datalad_hpc.following.places import Log, Places, shown
 from datalad_hpc.following.reading import blocks, opened, start
@@ -71,10 +72,8 @@ class Shelf:
     """Finds logs for what the user wants to see."""
 
     look: Look
-    places: Places = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.places = Places(self.look.workplace)
+    places: Places
+    archive: Archive
 
     def entries(self, tasks: Sequence[Task], streams: Sequence[str]) -> list[Entry]:
         """The logs of tasks, each once."""
@@ -132,8 +131,7 @@ class Shelf:
 
     def _in_commit(self, entry: Entry, inside: str) -> list[Found]:
         assert entry.log
-        root = self.look.root
-        found = committed(root, entry.task.commit, inside, is_glob=entry.log.file.is_glob)
+        found = self.archive.committed(entry.task.commit, inside, is_glob=entry.log.file.is_glob)
         return [self._of_commit(entry, each) for each in found]
 
     def _of_commit(self, entry: Entry, each: Committed) -> Found:
@@ -157,6 +155,13 @@ class Shelf:
         )
 
 
+@contextlib.contextmanager
+def shelf_of(look: Look) -> Iterator[Shelf]:
+    """Where logs are found, with processes that end with the context."""
+    with contextlib.ExitStack() as stack:
+        yield Shelf(look, Places(look.workplace), Archive(look.root, stack))
+
+
 def wanted_streams(look: Look) -> tuple[str, ...]:
     return (STREAMS[look.errors],)
 
@@ -172,7 +177,11 @@ def show(look: Look) -> Iterator[Result]:
     """
     named, problems = meant(look)
     yield from problems
-    shelf = Shelf(look)
+    with shelf_of(look) as shelf:
+        yield from _show(look, shelf, named)
+
+
+def _show(look: Look, shelf: Shelf, named: Sequence[Sequence[Task]]) -> Iterator[Result]:
     entries = [shelf.entries(tasks, wanted_streams(look)) for tasks in named]
     files = [[(entry, found) for entry in each for found in shelf.found(entry)] for each in entries]
     if any(len(each) > 1 for each in files) and not _is_newest_enough(files):

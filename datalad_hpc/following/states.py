@@ -12,7 +12,7 @@ from datalad_hpc.job import Job, JobState
 from datalad_hpc.polling import Answers, ask, is_forgotten, is_untold, unknown_text
 from datalad_hpc.results import SAYS_NOTHING_NEW, Result
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
-from datalad_hpc.store.ended import ended_tasks
+from datalad_hpc.store.newest import ended_tasks
 
 
 @dataclass

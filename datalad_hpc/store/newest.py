@@ -1,4 +1,4 @@
-"""What the store remembers of jobs that are over."""
+"""The job that ended last, and how the tasks of one did."""
 
 from __future__ import annotations
 
