@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from datalad_hpc.status import NEVER, JobStatus, Phase, TaskStatus
+from datalad_hpc.status import NEVER, OUT_OF_MEMORY, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import ranges
 
 BY_WHOM = re.compile("^by (.+?)(?:, |$)")
@@ -127,6 +127,8 @@ def failure_of(task: TaskStatus) -> Failure | None:
 
 def _of_end(task: TaskStatus) -> Failure:
     """Of a task whose state says no more than that it failed."""
+    if task.reason == OUT_OF_MEMORY:
+        return Failure(Cause.OUT_OF_MEMORY)
     if task.signal in _OF_SLURMD or task.reason.startswith(NOT_STARTED):
         return Failure(Cause.LAUNCH, task.exit_code or None, task.signal)
     if task.signal:

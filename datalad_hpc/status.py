@@ -13,6 +13,9 @@ from typing import Any
 NEVER = "DependencyNeverSatisfied"
 """Slurm's word for a task that waits for what cannot come any more: the reason begins with it."""
 
+OUT_OF_MEMORY = "OutOfMemory"
+"""Slurm's reason for a task that was ended for its memory."""
+
 
 class Phase(str, Enum):
     """All that the stories need to know of a scheduler's state."""

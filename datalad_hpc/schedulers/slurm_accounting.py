@@ -5,6 +5,8 @@ Columns are read by the name that stands in the header. See sacct(1).
 
 from __future__ import annotations
 
+import math
+import signal
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +17,7 @@ from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.schedulers.slurm_rows import Row, split_id, task_status
 from datalad_hpc.schedulers.slurm_states import (
     FactSource,
+    by_name,
     exit_of,
     group_of,
     iso_of,
@@ -25,8 +28,10 @@ from datalad_hpc.schedulers.slurm_states import (
     state_of,
     time_of,
     told,
+    unfolded_code,
 )
 from datalad_hpc.sizes import bytes_of
+from datalad_hpc.status import NEVER, OUT_OF_MEMORY, TaskStatus
 
 SEPARATOR = "\x1f\x1e"
 """Between columns; submit lines and names may hold any printing character, even newlines."""
@@ -39,6 +44,7 @@ SEARCH_COLUMNS = ("JobID", "Cluster", "State", "Submit", "Partition", "SubmitLin
 STATUS_COLUMNS = (
     *SEARCH_COLUMNS,
     "ExitCode",
+    "DerivedExitCode",
     "Reason",
     "Start",
     "End",
@@ -205,20 +211,21 @@ def _row(
 ) -> Row:
     cluster, job_id, place = key
     state, remark = state_of(record["State"])
-    code, signal = exit_of(record.get("ExitCode", ""))
+    code, number = exit_of(record.get("ExitCode", ""))
     task = task_status(
         state,
         told(record.get("Reason", "")),
         told(record.get("NodeList", "")),
         time_of(record.get("Start", "")),
         ended=time_of(record.get("End", "")),
-        exit_code=code,
-        signal=signal,
+        exit_code=unfolded_code(code, record.get("DerivedExitCode", "")),
+        signal=number,
         elapsed=seconds_of(record.get("ElapsedRaw", "")),
         cpu_time=_cpu_time(record, steps),
         peak_memory=_peak_memory(steps),
     )
-    task = replace(task, reason=", ".join(filter(None, (remark, task.reason))))
+    reason = ", ".join(filter(None, (by_name(remark), _true_reason(task, remark, record))))
+    task = replace(task, reason=reason)
     return Row(
         job_id=job_id,
         place=place,
@@ -243,6 +250,18 @@ def _facts(record: Mapping[str, str], steps: Sequence[Mapping[str, str]]) -> dic
         facts.pop("allocated_cpus", None)
     processes = max((number_of(step.get("NTasks", "")) or 1 for step in steps), default=1)
     return {**facts, "processes": processes} if processes > 1 else facts
+
+
+def _true_reason(task: TaskStatus, remark: str, record: Mapping[str, str]) -> str:
+    """The reason, where accounting says less than it knows."""
+    # Whom nobody has cancelled while it waited for others has Slurm itself.
+    if task.state == "CANCELLED" and not remark and task.reason == "Dependency":
+        return NEVER
+    # What slurmd ends for its memory (OverMemoryKill) has but failed.
+    asked = bytes_of(record.get("ReqMem", "")) or math.inf
+    if task.state == "FAILED" and task.signal == signal.SIGKILL and task.peak_memory:
+        return OUT_OF_MEMORY if task.peak_memory > asked else task.reason
+    return task.reason
 
 
 def _cpu_time(record: Mapping[str, str], steps: Sequence[Mapping[str, str]]) -> float | None:

@@ -15,10 +15,12 @@ from datalad_hpc.schedulers.slurm_rows import (
     Row,
     certainly_live,
     collect,
+    has_inexact_code,
     is_doubtful,
     joined,
     missing_tasks,
     stubs_of,
+    with_exact_codes,
     with_usage,
     without_trace,
 )
@@ -119,7 +121,10 @@ class Inquiry:
             return self._status_without_accounting(keys, error, queue)
         statuses = collect(keys, rows)
         doubtful = [key for key in keys if is_doubtful(key, statuses.get(key.job_id))]
-        return self._settled(doubtful, statuses, rows, queue) if doubtful else statuses
+        inexact = [key for key in keys if has_inexact_code(statuses.get(key.job_id))]
+        if not (doubtful or inexact):
+            return statuses
+        return self._settled(doubtful, inexact, statuses, rows, queue)
 
     def _accounting_of(self, keys: Sequence[JobKey], facts: bool) -> list[Row]:
         rows: list[Row] = []
@@ -163,21 +168,25 @@ class Inquiry:
     def _settled(
         self,
         doubtful: Sequence[JobKey],
+        inexact: Sequence[JobKey],
         statuses: Mapping[str, JobStatus | None],
         rows: Sequence[Row],
         queue: Sequence[Row] | None,
     ) -> dict[str, JobStatus | None]:
-        """The statuses with squeue's answer on the doubtful jobs worked in.
+        """The statuses with squeue's answer on the doubtful and inexact ones worked in.
 
-        Where it gives none, nothing can be said of them.
+        Where it gives none, nothing can be said of those that are doubtful.
         """
         settled, stubs = dict(statuses), stubs_of(rows)
         told = {key.job_id: statuses.get(key.job_id) for key in doubtful}
+        keys = [*doubtful, *inexact]
         try:
-            queue = self._all_queued(_clusters_to_ask(doubtful)) if queue is None else queue
-            queued = collect(doubtful, queue)
+            queue = self._all_queued(_clusters_to_ask(keys)) if queue is None else queue
+            queued = collect(keys, queue)
         except SchedulerUnreachable as error:
-            return {**settled, **self._nothing_of(doubtful, error)}
+            return {**settled, **(self._nothing_of(doubtful, error) if doubtful else {})}
+        for key in inexact:
+            settled[key.job_id] = with_exact_codes(settled[key.job_id], queued.get(key.job_id))
         for key in doubtful:
             status = joined(told[key.job_id], queued.get(key.job_id))
             if status is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import pwd
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -39,6 +40,9 @@ seconds by default (slurm.conf(5)), in which the queue has it as COMPLETING."""
 
 NOT_TOLD = ("", "Unknown", "None", "NONE", "N/A", "(null)", "None assigned", "INVALID")
 """What sacct, squeue and scontrol print where they have nothing to say."""
+
+TAKEN_AWAY = 128
+"""From larger exit codes by sacct; see :func:`unfolded_code`."""
 
 FactSource = tuple[str, Callable[[str], Any]]
 """Column that tells a fact, and the reader of its text."""
@@ -103,7 +107,21 @@ def exit_of(text: str) -> tuple[int | None, int | None]:
         return None, None
     if colon:
         return int(code), int(signal) or None
-    return int(code) >> 8, int(code) & _WAIT_STATUS_SIGNAL or None
+    ended_by = int(code) & _WAIT_STATUS_SIGNAL
+    return (0, ended_by) if ended_by else (int(code) >> 8, None)
+
+
+def unfolded_code(code: int | None, highest: str) -> int | None:
+    """An exit code of sacct's, which takes 128 away from those above until Slurm 25.11.
+
+    Parameters
+    ----------
+    highest:
+      The DerivedExitCode: where a step of the job was ended by a signal it is known that the
+      shell, which adds 128 to it, told of that.
+    """
+    _, signal = exit_of(highest)
+    return code + TAKEN_AWAY if code and signal == code else code
 
 
 def number_of(text: str) -> int | None:
@@ -117,6 +135,19 @@ def group_of(text: str) -> str:
     with contextlib.suppress(KeyError, ValueError):
         return grp.getgrgid(int(text)).gr_name
     return told(text)
+
+
+@cache
+def _user_of(number: str) -> str:
+    with contextlib.suppress(KeyError, ValueError):
+        return pwd.getpwuid(int(number)).pw_name
+    return number
+
+
+def by_name(remark: str) -> str:
+    """``by 1000`` with the name of the user; the number where this machine has no such user."""
+    by, _, number = remark.partition(" ")
+    return f"by {_user_of(number)}" if by == "by" else remark
 
 
 def minutes_of(text: str) -> int | None:

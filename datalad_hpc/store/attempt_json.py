@@ -9,7 +9,6 @@ from typing import Any
 from datalad_hpc.attempt import Attempt
 from datalad_hpc.status import Phase, TaskStatus
 
-
 _TIMES = frozenset({"started", "ended", "expected"})
 """Of a task."""
 

@@ -166,7 +166,7 @@ def test_the_stub_of_a_job_is_provisional() -> None:
 def test_reasons() -> None:
     rows = recorded("sacct-states.txt")
     assert rows["131", ""].task.reason == "JobHeldUser"
-    assert rows["132", ""].task.reason == "by 0"
+    assert rows["132", ""].task.reason == "by root"
     assert rows["128", ""].task.reason == ""
 
 
