@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,8 +29,9 @@ COLORS = {
     "refused": colors.RED,
 }
 
-STATE = 2
-"""Which column has a colour."""
+_TITLES = ("id", "name", "state", "tasks", "time", "submitted", "nodes", "commit", "outputs")
+
+_IN_SUM = {"waiting": "PENDING", "running": "RUNNING", "failed": "FAILED"}
 
 _MARKS = {"completed": "#", "failed": "x", "running": ">", "waiting": "."}
 
@@ -50,10 +51,14 @@ def lines_of(listed: Sequence[Result], width: int | None) -> Iterator[str]:
     width:
       Characters of the terminal; ``None`` where nothing is to be cut.
     """
-    dated = not all(res["open_job"] for res in listed)
-    rows = [_titles(dated), *(_cells(res, dated) for res in listed)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    yield _line(rows[0], widths, width)
+    titles = {name: name for name in _TITLES}
+    rows = [titles, *map(_cells, listed)]
+    if all(res["open_job"] for res in listed):
+        # When a job was submitted is of interest among those of many days.
+        del titles["submitted"]
+    columns = [name for name in titles if any(row[name] for row in rows[1:])]
+    widths = {name: max(len(row[name]) for row in rows) for name in columns}
+    yield _line(titles, widths, width)
     for res, row in zip(listed, rows[1:], strict=True):
         yield _line(row, widths, width, _color(res))
         yield from _remarks(res)
@@ -67,37 +72,41 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if ui.is_interactive else None
 
 
-def _titles(dated: bool) -> list[str]:
-    dates = ["submitted"] * dated
-    return ["id", "name", "state", "tasks", "time", *dates, "nodes", "commit", "outputs"]
-
-
-def _cells(res: Result, dated: bool) -> list[str]:
+def _cells(res: Result) -> dict[str, str]:
     from datalad_hpc.results import visible_line
     from datalad_hpc.wording import some_of
 
-    commits = [commit[:10] for commit in (res.get("commits") or [res.get("commit", "")])]
-    cells = [
-        res["slurm_job_id"],
-        _cut(res.get("name") or res["command"], LONGEST_NAME),
-        res["slurm_job_status"],
-        _bar(res["task_counts"]),
-        _time(res),
-        *([_local(res.get("submitted", ""))] * dated),
-        some_of(res["nodes"], ","),
-        commits[0] + f" +{len(commits) - 1}" * (len(commits) > 1),
-        some_of(res["outputs"], " "),
-    ]
-    return [visible_line(cell) for cell in cells]
+    commits = res.get("commits") or [res.get("commit", "")]
+    cells = {
+        "id": res["slurm_job_id"],
+        "name": _cut(res.get("name") or res["command"], LONGEST_NAME),
+        "state": _state(res),
+        "tasks": _tasks(res["task_counts"]),
+        "time": _time(res),
+        "submitted": _local(res.get("submitted", "")),
+        "nodes": some_of(res["nodes"], ","),
+        "commit": commits[0][:10] + f" +{len(commits) - 1}" * (len(commits) > 1),
+        "outputs": some_of(res["outputs"], " "),
+    }
+    return {name: visible_line(cell) for name, cell in cells.items()}
+
+
+def _state(res: Result) -> str:
+    """The scheduler's word, or where its tasks have several the one that says what is to come."""
+    word = str(res["slurm_job_status"])
+    return _IN_SUM.get(res["state"], word) if "," in word else word
 
 
 def _line(
-    cells: Sequence[str], widths: Sequence[int], width: int | None, color: int | None = None
+    cells: Mapping[str, str],
+    widths: Mapping[str, int],
+    width: int | None,
+    color: int | None = None,
 ) -> str:
-    padded = [f"{cell:<{wide}}" for cell, wide in zip(cells, widths, strict=True)]
-    line = _cut("  ".join(padded).rstrip(), width)
-    start = sum(widths[:STATE]) + 2 * STATE
-    end = start + len(cells[STATE])
+    padded = {name: f"{cells[name]:<{wide}}" for name, wide in widths.items()}
+    line = _cut("  ".join(padded.values()).rstrip(), width)
+    start = len("  ".join([padded["id"], padded["name"], ""]))
+    end = start + len(cells["state"])
     if color is None or end >= len(line):
         return line
     return f"{line[:start]}{colors.color_word(line[start:end], color)}{line[end:]}"
@@ -111,15 +120,20 @@ def _color(res: Result) -> int | None:
     return COLORS["failed"] if res["failed"] else COLORS.get(res["state"])
 
 
-def _bar(counts: dict[str, int]) -> str:
-    """Tasks that are done of all: ``[##x>..] 3/9``; what there is has at least one character."""
+def _tasks(counts: Mapping[str, int]) -> str:
+    """Tasks that are done of all, with a bar: ``[##x>..] 3/9 (1 failed)``."""
+    failed = f" ({counts['failed']} failed)" if counts["failed"] and counts["total"] > 1 else ""
+    return f"[{_bar(counts)}] {counts['completed']}/{counts['total']}{failed}"
+
+
+def _bar(counts: Mapping[str, int]) -> str:
+    """A character for a share of the tasks, and at least one for each kind that there is."""
     there = {kind: counts[kind] for kind in _MARKS if counts[kind]}
     there["waiting"] = counts["total"] - sum(counts[kind] for kind in _MARKS if kind != "waiting")
     length = {kind: 1 for kind, number in there.items() if number}
     while sum(length.values()) < WIDTH:
         length[max(length, key=lambda kind: there[kind] / length[kind])] += 1
-    bar = "".join(mark * length.get(kind, 0) for kind, mark in _MARKS.items())
-    return f"[{bar}] {counts['completed']}/{counts['total']}"
+    return "".join(mark * length.get(kind, 0) for kind, mark in _MARKS.items())
 
 
 def _time(res: Result) -> str:

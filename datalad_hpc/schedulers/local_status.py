@@ -26,9 +26,7 @@ PHASES = {
 
 OUTLOOKS = {
     "Dependency": Outlook(Chance.WAITS, "waits for another job"),
-    "JobArrayTaskLimit": Outlook(
-        Chance.WAITS, "waits for other tasks of its array, of which so many run at once"
-    ),
+    "JobArrayTaskLimit": Outlook(Chance.WAITS, "waits for other tasks of its array"),
     "Resources": Outlook(Chance.WAITS, "waits for a free slot"),
 }
 """By reason. No job of this machine waits for ever: what is in vain is ended."""

@@ -45,7 +45,7 @@ _BY_WORD = {
     "Priority": _waits("waits for its turn, others come first"),
     "Resources": _waits("comes next, as soon as what it asks for is free"),
     "Dependency": _waits("waits for another job"),
-    "JobArrayTaskLimit": _waits("waits for other tasks of its array, of which so many run at once"),
+    "JobArrayTaskLimit": _waits("waits for other tasks of its array"),
     "BeginTime": _waits("waits for the time at which it is to begin"),
     "Licenses": _waits("waits for a licence that is in use"),
     "Reservation": _waits("waits for its reservation to begin"),

@@ -50,8 +50,7 @@ def _choose_by_name(store: Store, wanted: Wanted) -> tuple[list[Chosen], list[st
     found = store.jobs_named([*wanted.names, *tasks])
     jobs = found if wanted.everything else _newest(found)
     chosen = [each for job in jobs if (each := _meant(job, wanted.names, tasks))]
-    known = {name for each in chosen for name in _names_of(each)}
-    missing = [name for name in wanted.names if name not in known]
+    missing = [name for name in wanted.names if not any(_has(each.job, name) for each in chosen)]
     return [each for each in chosen if _is_since(each.job, wanted.since)], missing
 
 
@@ -81,10 +80,10 @@ def _tasks_of(job: Job) -> dict[str, set[int]]:
     return dict.fromkeys(all_names(job), indices) | of_members
 
 
-def _names_of(chosen: Chosen) -> set[str]:
-    if chosen.tasks is None:
-        return {*all_names(chosen.job)}
-    return {f"{name}_{index}" for name, index in chosen.tasks}
+def _has(job: Job, name: str) -> bool:
+    of_job, _, index = name.rpartition("_")
+    is_task = index.isdecimal() and int(index) in _tasks_of(job).get(of_job, ())
+    return is_task or name in all_names(job)
 
 
 def _is_since(job: Job, since: datetime | None) -> bool:
