@@ -36,22 +36,31 @@ def _told(attempt: Attempt, index: int | None, with_identity: bool) -> dict[str,
     }
     if attempt.tasks is None or index is not None:
         return {**told, **_end(ended, with_identity)}
-    by_end: dict[str, list[TaskStatus]] = defaultdict(list)
+    states: dict[str, list[TaskStatus]] = defaultdict(list)
+    causes: dict[str, list[TaskStatus]] = defaultdict(list)
     for task in ended:
-        by_end[repr(_end([task], with_identity))].append(task)
-    ends = [{"tasks": _indices(tasks), **_end(tasks, with_identity)} for tasks in by_end.values()]
-    return {**told, "ended": ends}
+        states[task.state].append(task)
+        causes[repr(_failure(task, with_identity))].append(task)
+    failures = [
+        {**_failure(tasks[0], with_identity), "tasks": _indices(tasks)} for tasks in causes.values()
+    ]
+    by_state = {state: _indices(tasks) for state, tasks in states.items()}
+    return {**told, "tasks": by_state, "failures": failures}
 
 
 def _end(ended: Sequence[TaskStatus], with_identity: bool) -> dict[str, Any]:
-    """How tasks ended that all ended in the same way."""
     if not ended:
         return {}
-    failure = failure_of(ended[0])
-    cause = {} if failure is None else {**failure.as_json}
+    failure = _failure(ended[0], with_identity)
+    return {"state": ended[0].state, **({"failure": failure} if failure else {})}
+
+
+def _failure(task: TaskStatus, with_identity: bool) -> dict[str, Any]:
+    failure = failure_of(task)
+    told = failure.as_json if failure else {}
     if not with_identity:
-        cause.pop("by", None)
-    return {"state": ended[0].state, **({"failure": cause} if cause else {})}
+        told.pop("by", None)
+    return told
 
 
 def _indices(tasks: Sequence[TaskStatus]) -> str:

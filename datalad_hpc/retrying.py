@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from datalad_hpc.errors import HpcError, SubmissionUncertain, SubmissionUntracked
 from datalad_hpc.finish.catching_up import complete_interrupted
+from datalad_hpc.finish.chain_order import awaited, give_reasons
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.finish.selecting import selected
 from datalad_hpc.job import Job
@@ -14,6 +15,7 @@ from datalad_hpc.polling import ask
 from datalad_hpc.results import Result, error_result, job_result, result
 from datalad_hpc.retries.attempting import attempt, would_run
 from datalad_hpc.retries.choosing import ACTION, Failed, Wishes, failed
+from datalad_hpc.retries.ending import ended
 from datalad_hpc.scheduling import settle
 
 
@@ -48,7 +50,9 @@ def report(this: Round, wishes: Wishes) -> Iterator[Result]:
 def _each(
     this: Round, wishes: Wishes, jobs: Sequence[Job], *, dry: bool = False
 ) -> Iterator[Result]:
-    answers = ask(jobs, this.scheduler_named, facts=True)
+    earlier = awaited(this, jobs)
+    answers = ask([*jobs, *earlier], this.scheduler_named, facts=True)
+    give_reasons(jobs, earlier, answers)
     yield from (error_result(ACTION, this.root, error) for error in answers.failures)
     some = bool(answers.failures) or not jobs
     for found in failed(this, jobs, answers, wishes):
@@ -62,7 +66,7 @@ def _outcome(this: Round, found: Failed, wishes: Wishes, dry: bool) -> Result:
     try:
         if dry:
             return _report(this, found, would_run(this, found, wishes))
-        return attempt(this, found, wishes)
+        return attempt(this, ended(this, found), wishes)
     except HpcError as error:
         may_run = isinstance(error, SubmissionUncertain | SubmissionUntracked)
         not_so = "" if may_run else " was not submitted again and stays open as it was"

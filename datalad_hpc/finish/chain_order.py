@@ -19,6 +19,7 @@ from datalad_hpc.status import NEVER, JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import some_of
 
 IN_VAIN = ", so that it never starts: cancel it"
+"""How the reason ends of a job that is in the queue still."""
 
 
 def waits_in_vain(task: TaskStatus) -> bool:

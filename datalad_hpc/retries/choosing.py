@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from datalad_hpc.claims import shown
-from datalad_hpc.finish.chain_order import layers
+from datalad_hpc.finish.chain_order import layers, waits_in_vain
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import ClaimRole, Job
 from datalad_hpc.located import Locator
@@ -89,7 +89,7 @@ def _failed(
     if answer is None or is_forgotten(job, answers):
         worth_it = wishes.names or is_forgotten(job, answers)
         return _said(this, job, "impossible", unknown_text(job, answers)) if worth_it else None
-    tasks = tuple(task for task in answer.tasks if task.phase is Phase.FAILED)
+    tasks = tuple(task for task in answer.tasks if _has_failed(task))
     problem = explain(replace(answer, tasks=tasks)) if tasks else ""
     if not tasks and wishes.names:
         tasks, problem = _without_outputs(job, answer, locator)
@@ -104,6 +104,11 @@ def _failed(
         )
         return _said(this, job, "impossible", text, answer)
     return Failed(job, answer, tasks, problem)
+
+
+def _has_failed(task: TaskStatus) -> bool:
+    """Also of a task that waits for what cannot come any more."""
+    return task.phase is Phase.FAILED or waits_in_vain(task)
 
 
 def _without_outputs(

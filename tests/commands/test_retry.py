@@ -126,8 +126,8 @@ def test_only_the_failed_tasks_of_an_array_run_again(lab: Lab) -> None:
     assert record["cmd"] == "sbatch job.sh"
     assert record["hpc"]["tasks"] == {"COMPLETED": "0-3"}
     (before,) = record["hpc"]["attempts"]
-    cause = {"cause": "exit-code", "exit_code": 4}
-    assert before["ended"] == [{"tasks": "1,3", "state": "FAILED", "failure": cause}]
+    assert before["tasks"] == {"FAILED": "1,3"}
+    assert before["failures"] == [{"cause": "exit-code", "exit_code": 4, "tasks": "1,3"}]
     facts = json.loads((lab.root / f"slurm-job-{second}.env.json").read_text())
     assert [task["job_id"] for task in facts["tasks"]] == [first, second, first, second]
 
