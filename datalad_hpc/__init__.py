@@ -10,6 +10,7 @@ command_suite = (
         ("datalad_hpc.commands.reschedule", "Reschedule", "reschedule", "reschedule"),
         ("datalad_hpc.commands.hpc_status", "HpcStatus", "hpc-status", "hpc_status"),
         ("datalad_hpc.commands.hpc_log", "HpcLog", "hpc-log", "hpc_log"),
+        ("datalad_hpc.commands.hpc_usage", "HpcUsage", "hpc-usage", "hpc_usage"),
     ],
 )
 

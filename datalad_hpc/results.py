@@ -55,6 +55,7 @@ UNTOUCHED = {
     "retry": "Nothing was submitted",
     "batch": "Nothing was submitted",
     "hpc-log": "Nothing can be shown",
+    "hpc-usage": "Nothing was changed",
 }
 """What holds where a request cannot be met."""
 
@@ -70,6 +71,7 @@ KEPT = {
     "retry": "the jobs that were reported are submitted again, all others are open as before",
     "batch": "the lines that were reported are done, the others have no job",
     "hpc-log": "nothing was changed, jobs are as they were",
+    "hpc-usage": "nothing was changed",
 }
 """What holds where a command ended in the middle."""
 
@@ -82,6 +84,7 @@ NEXT = {
     "retry": "run the same command again to go on",
     "batch": "run the same command again to go on with the lines that are left",
     "hpc-log": "run the same command again to see more",
+    "hpc-usage": "run the same command again",
 }
 """What goes on from there."""
 

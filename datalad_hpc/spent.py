@@ -38,7 +38,12 @@ class Asked:
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> Asked:
-        """As a scheduler tells it among the facts of a job."""
+        """As a scheduler tells it among the facts of a job.
+
+        Of a heterogeneous job only the limit holds for all components.
+        """
+        if "components" in facts:
+            return cls(time_limit=number(facts.get("time_limit")))
         cpus, nodes = _whole(facts.get("requested_cpus")), _whole(facts.get("requested_nodes"))
         allocated = _whole(facts.get("allocated_cpus"))
         return cls(
@@ -92,13 +97,19 @@ class Measured(NamedTuple):
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Measured:
-        """From the store, a facts file or a record, which may hold anything."""
-        elapsed = number(told.get("elapsed"))
+        """From a record, which may hold anything."""
         return cls(
-            elapsed if elapsed or told.get("started") else None,
+            number(told.get("elapsed")),
             number(told.get("cpu_time")),
             _whole(told.get("peak_memory")),
         )
+
+    @classmethod
+    def of_facts(cls, told: Mapping[str, Any]) -> Measured:
+        """From what was kept of a task as its scheduler told it; see :meth:`of_task`."""
+        measured = cls.of_json(told)
+        began = measured.elapsed or told.get("started")
+        return measured if began else measured._replace(elapsed=None)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ LADDER = (
     # stories
     {"following", "scheduling"},
     {"retries"},
-    {"finishing", "rescheduling", "retrying", "statuses", "sweeping"},
+    {"finishing", "rescheduling", "retrying", "statuses", "sweeping", "usage"},
     {"batches", "waiting"},
     # the face
     {"commands"},

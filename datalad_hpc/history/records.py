@@ -49,6 +49,17 @@ def records(
     limits = ["-1", tip] if since is None else [tip]
     if since:
         limits.append(f"^{_commit(repository, since)}")
+    return logged(repository, *limits)
+
+
+def logged(repository: Repository, *limits: str) -> Iterator[RecordedCommit]:
+    """The records of the commits that ``git log`` lists, oldest first.
+
+    Parameters
+    ----------
+    limits:
+      What it lists, in its own words.
+    """
     # Against settings that would add lines, or another encoding.
     plain = ("--no-show-signature", "--no-color", "--encoding=UTF-8")
     order = ("--reverse", "--topo-order")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from datalad_hpc.job import Request
 
@@ -56,6 +57,8 @@ class Record:
     """Indices of the tasks whose outputs the commit holds, likewise."""
     is_cores: bool = False
     """Whether ``datalad rerun`` reads it as well, since it was written by ``run``, or as if."""
+    own: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What else stands below ``hpc``; it may be anything."""
 
     @property
     def completed(self) -> bool:

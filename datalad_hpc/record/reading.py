@@ -76,6 +76,7 @@ def _of_job(fields: dict[str, Any], text: str) -> Record:
         messages=text.partition("\n")[2].strip("\n"),
         tasks=fields["hpc"]["tasks"],
         covers=fields["hpc"]["covers"],
+        own=fields["hpc"],
     )
 
 
@@ -94,6 +95,7 @@ def _of_core(fields: dict[str, Any], text: str) -> Record:
         state=COMPLETED if fields["exit"] == 0 else "Failed",
         messages="" if text == short_command(fields["cmd"]) else text,
         is_cores=True,
+        own=fields["hpc"],
     )
 
 

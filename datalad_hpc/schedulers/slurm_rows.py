@@ -265,6 +265,9 @@ def _status(key: JobKey, rows: Sequence[Row]) -> JobStatus:
     # One that waited until its end tells nothing of what it would have got.
     first = next((row for row in rows if row.task.nodes), rows[0])
     facts = {**first.facts, **_span(ordered)} if first.facts else {}
+    if facts and key.tasks is None and len(ordered) > 1:
+        # Each component asked for something of its own, of which this is the first's.
+        facts["components"] = len(ordered)
     return JobStatus(key.job_id, ordered, facts, dict(first.identity))
 
 
