@@ -11,6 +11,7 @@ command_suite = (
         ("datalad_hpc.commands.hpc_status", "HpcStatus", "hpc-status", "hpc_status"),
         ("datalad_hpc.commands.hpc_log", "HpcLog", "hpc-log", "hpc_log"),
         ("datalad_hpc.commands.hpc_usage", "HpcUsage", "hpc-usage", "hpc_usage"),
+        ("datalad_hpc.commands.hpc_check", "HpcCheck", "hpc-check", "hpc_check"),
     ],
 )
 

@@ -16,7 +16,7 @@ LADDER = (
     # values
     {"member", "outlook", "status"},
     {"attempt"},
-    {"errors", "globs", "interruption", "job", "job_script", "settings", "sizes"},
+    {"errors", "finding", "globs", "interruption", "job", "job_script", "settings", "sizes"},
     {"beneath", "collection", "later_globs", "nearness", "process", "templates", "wording"},
     {"claims", "durations", "failures", "members", "spent"},
     {"earlier"},
@@ -30,7 +30,7 @@ LADDER = (
     {"history", "retrieving", "submissions"},
     {"chains"},
     {"plans"},
-    {"environment", "submitting"},
+    {"checking", "environment", "submitting"},
     {"dry_run"},
     {"finish"},
     # stories

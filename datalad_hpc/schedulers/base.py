@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from datalad_hpc.errors import BadRequest, SchedulerUnreachable, SubmissionRefused
+from datalad_hpc.finding import Inspection
 from datalad_hpc.outlook import UNKNOWN, Outlook
 from datalad_hpc.schedulers.sbatch import BatchCommand
 from datalad_hpc.status import JobKey, JobStatus, Submission
@@ -157,6 +158,10 @@ class Scheduler(ABC):
           It does not answer.
         """
         return None
+
+    def inspection(self) -> Inspection:
+        """What it offers here and what is amiss; nothing is submitted, made or changed."""
+        return Inspection()
 
     def version(self) -> str:
         """Its version, empty where it has none of its own.

@@ -24,7 +24,9 @@ from datalad_hpc.errors import (
     SchedulerUnreachable,
     SubmissionRefused,
 )
+from datalad_hpc.finding import Inspection
 from datalad_hpc.outlook import UNKNOWN, Outlook
+from datalad_hpc.schedulers import local_checks
 from datalad_hpc.schedulers.base import ANYBODYS, Cancellation, Handover, Scheduler, number_setting
 from datalad_hpc.schedulers.local_dependencies import (
     SINGLETON,
@@ -82,6 +84,10 @@ class Local(Scheduler):
     def cluster_for(self, options: Mapping[str, str]) -> str:
         """This machine, which has a spool of its own."""
         return socket.gethostname()
+
+    def inspection(self) -> Inspection:
+        """See the base class."""
+        return local_checks.inspection(self.spool, self.slots)
 
     def submit(self, handover: Handover) -> Submission:
         """Queue one job, and see to it that a dispatcher runs; see the base class."""

@@ -25,6 +25,7 @@ from datalad_hpc.errors import (
     SubmissionRefused,
     SubmissionUncertain,
 )
+from datalad_hpc.finding import Inspection
 from datalad_hpc.outlook import Outlook
 from datalad_hpc.schedulers.base import (
     Answer,
@@ -34,8 +35,9 @@ from datalad_hpc.schedulers.base import (
     Scheduler,
     number_setting,
 )
-from datalad_hpc.schedulers.sbatch import BatchCommand
+from datalad_hpc.schedulers.sbatch import BatchCommand, read_batch_command
 from datalad_hpc.schedulers.slurm_cancel import cancel_commands, refusals_in
+from datalad_hpc.schedulers.slurm_checks import Check
 from datalad_hpc.schedulers.slurm_estimate import check_command, check_environment, estimate_of
 from datalad_hpc.schedulers.slurm_inquiry import Inquiry
 from datalad_hpc.schedulers.slurm_reasons import outlook_of
@@ -56,6 +58,9 @@ from datalad_hpc.status import JobKey, JobStatus, Submission
 
 lgr = logging.getLogger("datalad.hpc.slurm")
 
+
+CHECK_PATIENCE = 10.0
+"""Seconds for each question of an inspection, for which somebody waits."""
 
 SBATCH_SHARE = 5
 """How many times as long as a query sbatch may take."""
@@ -130,6 +135,12 @@ class Slurm(Scheduler):
         except (ProcessFailed, OSError) as error:
             return Estimate(None, None, str(error))
         return estimate_of(ended.code, ended.complaint)
+
+    def inspection(self) -> Inspection:
+        """Ask all of Slurm's programs at once; see :meth:`.Scheduler.inspection`."""
+        quick = Slurm(min(self.timeout, CHECK_PATIENCE))
+        smallest = read_batch_command(("sbatch", "--wrap=true"), "/", {})
+        return Check(quick.ask, lambda: quick.estimate(smallest, "/")).inspection()
 
     def largest_array(self) -> int | None:
         """Ask the controller for its configuration; see :meth:`.Scheduler.largest_array`."""

@@ -1,0 +1,170 @@
+"""The programs that we, or jobs, stand on: which there are, in which version, and where."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from datalad_hpc import process
+from datalad_hpc.errors import ProcessFailed
+from datalad_hpc.finding import Finding, Standing
+
+PATIENCE = 10.0
+"""Seconds for each program to tell its version."""
+
+ENGINES = ("apptainer", "singularity", "docker", "podman", "ch-run")
+"""Programs that run containers; the last one is Charliecloud's."""
+
+MODULE_FILES = "/etc/profile.d/*mod*.sh"
+"""Where sites have what defines the command ``module``, besides its own folder."""
+
+_VERSION = re.compile(r"\d+(\.\w+)+[^\s,()]*")
+
+
+def findings(modules: Sequence[str]) -> list[Finding]:
+    """What is installed.
+
+    Parameters
+    ----------
+    modules:
+      The names of the modules that jobs are configured to load.
+    """
+    checks: list[Callable[[], Finding]] = [_python, _datalad, _git, _annex, _containers]
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(check) for check in checks]
+        running.append(pool.submit(_modules, modules))
+        return [each.result() for each in running]
+
+
+def _python() -> Finding:
+    facts = {"version": platform.python_version(), "path": sys.executable}
+    return Finding("Python", Standing.OK, f"{facts['version']} ({facts['path']})", "", facts)
+
+
+def _datalad() -> Finding:
+    names = ("datalad", "datalad-hpc", "datalad-container", "argcomplete")
+    found = {name: installed for name in names if (installed := _installed(name))}
+    text = ", ".join(f"{name} {installed}" for name, installed in found.items())
+    return Finding("DataLad", Standing.OK, text, "", found)
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _git() -> Finding:
+    from datalad.support.gitrepo import GitRepo
+
+    advice = f"install Git {GitRepo.GIT_MIN_VERSION} or later, or load its module"
+    return _needed("Git", ("git", "--version"), GitRepo.GIT_MIN_VERSION, advice)
+
+
+def _annex() -> Finding:
+    from datalad.support.annexrepo import AnnexRepo
+
+    least = AnnexRepo.GIT_ANNEX_MIN_VERSION
+    advice = f"`pip install git-annex` brings it, without root ({least} or later is needed)"
+    return _needed("git-annex", ("git-annex", "version", "--raw"), least, advice)
+
+
+def _needed(name: str, argv: Sequence[str], least: str, advice: str) -> Finding:
+    """A program without which nothing of ours works."""
+    found = told(argv)
+    facts = {**found, "needed": least}
+    if not found["path"]:
+        return Finding(name, Standing.BROKEN, "not on PATH", advice, facts)
+    if not found["version"]:
+        text = f"{found['path']} does not tell its version"
+        return Finding(name, Standing.BROKEN, text, advice, facts)
+    text = f"{found['version']} ({found['path']})"
+    if _numbers(found["version"]) < _numbers(least):
+        return Finding(name, Standing.BROKEN, f"{text} is too old", advice, facts)
+    return Finding(name, Standing.OK, text, "", facts)
+
+
+def told(argv: Sequence[str]) -> dict[str, str]:
+    """Where a program lies, and which version it tells; empty where that is not known."""
+    path = shutil.which(argv[0]) or ""
+    return {"path": path, "version": _asked(argv) if path else ""}
+
+
+def _asked(argv: Sequence[str]) -> str:
+    try:
+        ended = process.run(argv, folder="/", timeout=PATIENCE)
+    except ProcessFailed:
+        return ""
+    # Environment Modules tell theirs on standard error.
+    found = _VERSION.search(f"{ended.text}\n{ended.complaint}")
+    return found[0] if found else ""
+
+
+def _numbers(text: str) -> list[int]:
+    """The leading numbers of a version: 10.20230126-gabc is newer than 10.2022."""
+    found = re.match(r"\d+(\.\d+)*", text)
+    return [int(number) for number in found[0].split(".")] if found else []
+
+
+def _containers() -> Finding:
+    with ThreadPoolExecutor() as pool:
+        asked = pool.map(told, [(engine, "--version") for engine in ENGINES])
+    found = {name: facts for name, facts in zip(ENGINES, asked, strict=True) if facts["path"]}
+    if not found:
+        advice = (
+            "jobs in containers (`datalad schedule -n`) need one, most often Apptainer; compute "
+            "nodes may have what this machine lacks"
+        )
+        return Finding("container engines", Standing.MISSING, "none on PATH", advice)
+    text = ", ".join(f"{name} {facts['version']}".strip() for name, facts in found.items())
+    return Finding("container engines", Standing.OK, text, "", {"engines": found})
+
+
+def _modules(wanted: Sequence[str]) -> Finding:
+    facts = module_system(os.environ, Path("/").glob(MODULE_FILES.removeprefix("/")))
+    facts["configured"] = list(wanted)
+    if facts["system"]:
+        text = " ".join(filter(None, (facts["system"], facts["version"])))
+        paths = facts["module_path"]
+        text += f", {len(paths)} folders on MODULEPATH" if paths else ", MODULEPATH is empty"
+        return Finding("modules", Standing.OK, text, "", facts)
+    text = "there is no command `module`"
+    if not wanted:
+        return Finding("modules", Standing.MISSING, text, "nothing here asks for one", facts)
+    advice = f"jobs would fail here: datalad.hpc.modules asks for {', '.join(wanted)}"
+    return Finding("modules", Standing.LIMITED, text, advice, facts)
+
+
+def module_system(environment: Mapping[str, str], files: Iterable[Path]) -> dict[str, Any]:
+    """Which kind of environment modules there is, by the variables that its start-up files set.
+
+    Parameters
+    ----------
+    environment:
+      Variables: LMOD_CMD and LMOD_VERSION are Lmod's, MODULES_CMD and MODULESHOME those of
+      Environment Modules.
+    files:
+      Files that would define ``module`` in a job, where nothing is set here.
+    """
+    folders = [path for path in environment.get("MODULEPATH", "").split(":") if path]
+    system, number = next(_systems(environment, files), ("", ""))
+    return {"system": system, "version": number, "module_path": folders}
+
+
+def _systems(environment: Mapping[str, str], files: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    if command := environment.get("LMOD_CMD"):
+        yield "Lmod", environment.get("LMOD_VERSION") or _asked((command, "bash", "--version"))
+    if command := environment.get("MODULES_CMD"):
+        yield "Environment Modules", _asked((command, "bash", "--version"))
+    if home := environment.get("MODULESHOME"):
+        yield f"modules in {home}", ""
+    yield from ((f"modules by {path}", "") for path in files if os.access(path, os.R_OK))
