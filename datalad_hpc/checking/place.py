@@ -53,11 +53,12 @@ def file_system(root: Path, runs_elsewhere: bool | None) -> Finding:
 
 
 def _reach(mount: Mount, runs_elsewhere: bool | None) -> tuple[Standing, str]:
+    if mount.reach is Reach.MEMORY:
+        if runs_elsewhere:
+            return Standing.BROKEN, f"jobs on other nodes cannot reach it: {ELSEWHERE}"
+        return Standing.LIMITED, "the dataset goes with the next restart: clone it to a disk"
     if runs_elsewhere is False or mount.reach is Reach.SHARED:
         return Standing.OK, ""
-    if mount.reach is Reach.MEMORY:
-        standing = Standing.BROKEN if runs_elsewhere else Standing.LIMITED
-        return standing, f"jobs on other nodes cannot reach it: {ELSEWHERE}"
     return (
         Standing.LIMITED,
         f"unless it is exported to all nodes, jobs cannot reach it: {ELSEWHERE}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import time
@@ -36,6 +37,9 @@ CLOCKS_APART = 5
 
 OWN_LIMITS = "Account,Partition,MaxJobs,MaxSubmit,MaxWall,QOS"
 LIMITS_OF_QOS = "Name,MaxJobsPU,MaxSubmitPU,MaxWall,MaxTRESPU"
+
+_NO_ACCOUNTING = "accounting storage is disabled"
+"""What sacct says where none is configured."""
 
 QUESTIONS = {
     "version": ("sinfo", "--version"),
@@ -116,18 +120,21 @@ class Check:
 
     def _controller(self) -> Iterator[Finding]:
         complaint = self._complaint("controller")
-        if not complaint and " UP" in self._answer("controller"):
-            words = "; ".join(self._answer("controller").split("\n")).strip("; ")
-            yield Finding("controller", Standing.OK, words, "", {"answer": words})
+        told = complaint or self._answer("controller")
+        # Where none is up a banner stands around it.
+        lines = re.findall(r"Slurmctld\S* at \S+ is \S+", told)
+        words = "; ".join(lines) or _one_line(told)
+        facts = {"answers": any(line.endswith(" UP") for line in lines), "words": words}
+        if facts["answers"]:
+            yield Finding("controller", Standing.OK, words, "", facts)
             return
-        words = _one_line(complaint or self._answer("controller"))
         yield Finding(
             "controller",
             Standing.BROKEN,
             words,
             "nothing can be submitted until it answers; open jobs stay as they are, so wait and "
             "run `datalad finish` then, or ask the site's support",
-            {"answer": words},
+            facts,
         )
 
     def _node(self) -> Iterator[Finding]:
@@ -156,20 +163,20 @@ class Check:
             text = f"sacct answers for {', '.join(clusters[:4]) or 'this cluster'}"
             yield Finding("accounting", Standing.OK, text, "", facts)
             return
-        keeps = f"{told.kept} seconds" if told.kept else "some time"
-        what = "there is none" if told.is_none else _one_line(complaint)
-        advice = (
-            f"Slurm forgets an ended job after {keeps} (MinJobAge), so call `datalad finish` "
-            "before; peak memory is not recorded"
-        )
-        if not told.is_none:
-            advice = f"jobs that ended more than {keeps} ago are not known until it is back"
-        standing = Standing.MISSING if told.is_none else Standing.LIMITED
-        yield Finding("accounting", standing, what, advice, facts)
+        keeps = f"{told.kept} seconds" if told.kept else "a while"
+        if told.is_none or _NO_ACCOUNTING in complaint:
+            advice = (
+                f"Slurm forgets an ended job after {keeps} (MinJobAge): call `datalad finish` "
+                "before; peak memory is not recorded"
+            )
+            yield Finding("accounting", Standing.MISSING, "there is none", advice, facts)
+            return
+        advice = f"jobs that ended more than {keeps} ago stay open until it is back"
+        yield Finding("accounting", Standing.LIMITED, _gist(complaint), advice, facts)
 
     def _partitions(self) -> Iterator[Finding]:
         if complaint := self._complaint("partitions"):
-            yield Finding("partitions", Standing.LIMITED, _one_line(complaint))
+            yield Finding("partitions", Standing.LIMITED, _gist(complaint))
             return
         partitions = partitions_in(self._answer("partitions"))
         text = "; ".join(each.text for each in partitions[:6])
@@ -205,7 +212,7 @@ class Check:
                 "say what is lacking with each job (`-r account=NAME partition=NAME`), or once in "
                 "the environment (SBATCH_ACCOUNT, SBATCH_PARTITION)"
             )
-            text = _one_line(told.words)
+            text = _gist(told.words)
             yield Finding("a small job", Standing.LIMITED, text, advice, facts)
 
     def _limits(self) -> Iterator[Finding]:
@@ -279,7 +286,7 @@ def _role_text(facts: Mapping[str, Any], own: str) -> str:
     if facts["role"] == "unknown":
         return f"{host}: Slurm does not tell whether it is a compute node{inside}"
     if facts["only_this_machine"] and not inside:
-        return f"{host} is the cluster's only compute node, and where you submit from"
+        return f"{host} is the whole cluster: you submit where jobs run"
     if facts["role"] == "compute":
         names = ", ".join(sorted({*facts["nodes"], own} - {""})[:3])
         return f"{host} is a compute node ({names}){inside}"
@@ -297,3 +304,8 @@ def _role_advice(facts: Mapping[str, Any]) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _gist(complaint: str) -> str:
+    """The last of the errors that a program told of, which is the one that ended it."""
+    return _one_line(complaint).rpartition("error: ")[2]
