@@ -85,7 +85,7 @@ def _needed(name: str, argv: Sequence[str], least: str, advice: str) -> Finding:
     if not found["path"]:
         return Finding(name, Standing.BROKEN, "not on PATH", advice, facts)
     if not found["version"]:
-        text = f"{found['path']} does not tell its version"
+        text = f"{found['path']} does not work: {found['complaint']}"
         return Finding(name, Standing.BROKEN, text, advice, facts)
     text = f"{found['version']} ({found['path']})"
     if _numbers(found["version"]) < _numbers(least):
@@ -94,19 +94,21 @@ def _needed(name: str, argv: Sequence[str], least: str, advice: str) -> Finding:
 
 
 def told(argv: Sequence[str]) -> dict[str, str]:
-    """Where a program lies, and which version it tells; empty where that is not known."""
+    """Where a program lies, which version it tells, and why it tells none; empty if not known."""
     path = shutil.which(argv[0]) or ""
-    return {"path": path, "version": _asked(argv) if path else ""}
+    facts = {"path": path, "version": "", "complaint": ""}
+    return {**facts, **_asked(argv)} if path else facts
 
 
-def _asked(argv: Sequence[str]) -> str:
+def _asked(argv: Sequence[str]) -> dict[str, str]:
     try:
         ended = process.run(argv, folder="/", timeout=PATIENCE)
-    except ProcessFailed:
-        return ""
+    except ProcessFailed as error:
+        return {"complaint": str(error)}
     # Environment Modules tell theirs on standard error.
-    found = _VERSION.search(f"{ended.text}\n{ended.complaint}")
-    return found[0] if found else ""
+    if found := _VERSION.search(f"{ended.text}\n{ended.complaint}"):
+        return {"version": found[0]}
+    return {"complaint": ended.complaint or f"{argv[0]} tells no version"}
 
 
 def _numbers(text: str) -> list[int]:
@@ -150,8 +152,7 @@ def module_system(environment: Mapping[str, str], files: Iterable[Path]) -> dict
     Parameters
     ----------
     environment:
-      Variables: LMOD_CMD and LMOD_VERSION are Lmod's, MODULES_CMD and MODULESHOME those of
-      Environment Modules.
+      Variables: LMOD_CMD is Lmod's, MODULES_CMD that of Environment Modules.
     files:
       Files that would define ``module`` in a job, where nothing is set here.
     """
@@ -161,10 +162,9 @@ def module_system(environment: Mapping[str, str], files: Iterable[Path]) -> dict
 
 
 def _systems(environment: Mapping[str, str], files: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    if command := environment.get("LMOD_CMD"):
-        yield "Lmod", environment.get("LMOD_VERSION") or _asked((command, "bash", "--version"))
-    if command := environment.get("MODULES_CMD"):
-        yield "Environment Modules", _asked((command, "bash", "--version"))
+    for system, variable in (("Lmod", "LMOD_CMD"), ("Environment Modules", "MODULES_CMD")):
+        if command := environment.get(variable):
+            yield system, _asked((command, "bash", "--version")).get("version", "")
     if home := environment.get("MODULESHOME"):
         yield f"modules in {home}", ""
     yield from ((f"modules by {path}", "") for path in files if os.access(path, os.R_OK))

@@ -14,6 +14,7 @@ from datalad.support.constraints import EnsureNone, EnsureStr
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
+from datalad_hpc.commands.completing import OpenJobIds
 from datalad_hpc.commands.shared import as_tuple, jobs_option, opened
 from datalad_hpc.interruption import interruptible
 
@@ -48,6 +49,7 @@ class Finish(Interface):
             args=("job_ids",),
             metavar="JOBID",
             nargs="*",
+            action=OpenJobIds,
             doc="""ids of the jobs to finish, as --list-open-jobs shows them, or
             ID_TASK for one task of a sweep; by default all open ones.""",
         ),
@@ -60,6 +62,7 @@ class Finish(Interface):
         slurm_job_id=Parameter(
             args=("--slurm-job-id",),
             metavar="ID",
+            action=OpenJobIds,
             constraints=EnsureStr() | EnsureNone(),
             doc="the same as JOBID, in the spelling of datalad-slurm.",
         ),
