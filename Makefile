@@ -11,19 +11,23 @@ PYTEST_ARGS ?=
 ONLY ?=
 BENCH_ARGS ?=
 
+# Where `make install-man` puts man pages; man looks in share/man beside each folder on PATH.
+MANDIR ?= $(VENV)/share/man
+SPHINX := sphinx-build -W --keep-going -q -d docs/build/doctrees
+
 BIN := $(abspath $(VENV))/bin
 # Recipes run the programs of the environment, as if it were activated.
 IN_VENV := PATH="$(BIN):$$PATH"
 DESCRIPTION := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak lint docs bench clean
+.PHONY: help venv demo test soak lint docs man install-man bench clean
 # pip must not run twice at once in one environment.
 .NOTPARALLEL:
 
 help:  ## show this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-18s %s\n", $$1, $$2}'
 
 venv: $(VENV)/.installed-test $(VENV)/.installed-lint $(VENV)/.installed-docs  ## set up .venv with all that development needs
 
@@ -42,8 +46,16 @@ lint: $(VENV)/.installed-lint  ## run ruff, mypy and codespell
 	$(IN_VENV) mypy
 	$(IN_VENV) codespell
 
-docs: $(VENV)/.installed-docs  ## build the documentation into docs/build
-	$(IN_VENV) sphinx-build -W --keep-going -q -d docs/build/doctrees docs/source docs/build/html
+docs: $(VENV)/.installed-docs  ## build the documentation and the man pages into docs/build
+	$(IN_VENV) $(SPHINX) docs/source docs/build/html
+	$(IN_VENV) $(SPHINX) -b man docs/source docs/build/man
+
+man: $(VENV)/.installed-docs  ## build the man pages of the commands into docs/build/man
+	$(IN_VENV) $(SPHINX) -b man docs/source docs/build/man
+
+install-man: man  ## put the man pages where `man` looks, below MANDIR
+	install -d "$(MANDIR)/man1"
+	install -m 644 docs/build/man/*.1 "$(MANDIR)/man1"
 
 bench: $(VENV)/.installed-bench $(VENV)/peer/.installed  ## measure beside datalad-slurm (needs Slurm; BENCH_ARGS=--quick to try)
 	@$(IN_VENV) python -m benchmarks --peer $(VENV)/peer --only "$(ONLY)" $(BENCH_ARGS)

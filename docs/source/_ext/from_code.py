@@ -2,23 +2,39 @@
 
 Before Sphinx looks for its sources, ``generated/commands/NAME.rst`` is written for each command of
 the extension, from the same parser that prints its ``--help``, and ``generated/settings.rst`` from
-the registered configuration items.
+the registered configuration items. The pages of the commands are its man pages, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+from functools import cache
 from pathlib import Path
 from textwrap import dedent, indent
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx when to write the pages."""
+    app.connect("config-inited", name_man_pages)
     app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / "generated"))
     return {"parallel_read_safe": True}
+
+
+def name_man_pages(_app: Sphinx, config: Config) -> None:
+    """Have the man builder make a page of each command: ``man datalad-schedule``."""
+    config.man_pages = [
+        (f"generated/commands/{name}", f"datalad-{name}", summary(parser), [config.author], 1)
+        for name, parser in command_parsers().items()
+    ]
+
+
+def summary(parser: argparse.ArgumentParser) -> str:
+    """What a command does, in one line."""
+    return (parser.description or "").strip().partition("\n")[0]
 
 
 def write_pages(folder: Path) -> None:
@@ -35,6 +51,7 @@ def write(path: Path, text: str) -> None:
         path.write_text(text)
 
 
+@cache
 def command_parsers() -> dict[str, argparse.ArgumentParser]:
     """The command line parser of each of our commands, by the command's name."""
     from datalad.cli.parser import setup_parser
@@ -53,13 +70,22 @@ def command_page(name: str, parser: argparse.ArgumentParser) -> str:
         [
             heading(f"datalad {name}", "="),
             f".. program:: datalad {name}",
-            ".. code-block:: none\n\n" + indent(parser.format_usage().strip(), "   "),
+            heading("Synopsis", "-"),
+            ".. code-block:: none\n\n" + indent(usage(parser), "   "),
+            heading("Description", "-"),
             without_markup_of_help(dedent(parser.description or "").strip()),
             heading("Arguments and options", "-"),
             *(argument(action) for action in arguments),
             "",
         ]
     )
+
+
+def usage(parser: argparse.ArgumentParser) -> str:
+    """How a command is called, without the word in front."""
+    words = "usage: "
+    text = parser.format_usage().strip()
+    return dedent(" " * len(words) + text.removeprefix(words))
 
 
 def without_markup_of_help(description: str) -> str:
