@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from datalad_hpc import command_suite
+
 HEAVY = ("sqlalchemy", "sqlite3")
 
 REPORT = """
@@ -42,11 +44,13 @@ def test_import_of_the_api() -> None:
     assert heavy(modules) == set()
 
 
-@pytest.mark.parametrize("command", ["schedule", "finish", "reschedule"])
-def test_help_of_a_command(command: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "command"), [(names[0], names[2]) for names in command_suite[1]]
+)
+def test_help_of_a_command(module: str, command: str) -> None:
     call = f"from datalad.cli.main import main; main(['datalad', '{command}', '--help'])"
     modules = imported_by(call)
-    assert f"datalad_hpc.commands.{command}" in modules
+    assert module in modules
     assert heavy(modules) == set()
 
 

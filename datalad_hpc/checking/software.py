@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datalad_hpc import process
-from datalad_hpc.errors import ProcessFailed
+from datalad_hpc.errors import BadRequest, ProcessFailed
 from datalad_hpc.finding import Finding, Standing
 
 PATIENCE = 10.0
@@ -29,13 +29,13 @@ MODULE_FILES = "/etc/profile.d/*mod*.sh"
 _VERSION = re.compile(r"\d+(\.\w+)+[^\s,()]*")
 
 
-def findings(modules: Sequence[str]) -> list[Finding]:
+def findings(modules: Callable[[], Sequence[str]]) -> list[Finding]:
     """What is installed.
 
     Parameters
     ----------
     modules:
-      The names of the modules that jobs are configured to load.
+      Gives the names of the modules that jobs are configured to load.
     """
     checks: list[Callable[[], Finding]] = [_python, _datalad, _git, _annex, _containers]
     with ThreadPoolExecutor() as pool:
@@ -131,7 +131,11 @@ def _containers() -> Finding:
     return Finding("container engines", Standing.OK, text, "", {"engines": found})
 
 
-def _modules(wanted: Sequence[str]) -> Finding:
+def _modules(configured: Callable[[], Sequence[str]]) -> Finding:
+    try:
+        wanted = configured()
+    except BadRequest as error:
+        return Finding("modules", Standing.BROKEN, str(error), "change it with `git config`")
     facts = module_system(os.environ, Path("/").glob(MODULE_FILES.removeprefix("/")))
     facts["configured"] = list(wanted)
     if facts["system"]:

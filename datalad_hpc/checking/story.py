@@ -39,9 +39,10 @@ def check(workplace: Workplace | None) -> Iterator[Result]:
     """
     root = workplace.root if workplace else Path(os.getcwd())
     setting = workplace.setting if workplace else _setting_of_user
-    modules = modules_of(workplace) if workplace else []
     with ThreadPoolExecutor() as pool:
-        programs = pool.submit(software.findings, modules)
+        programs = pool.submit(
+            software.findings, lambda: modules_of(workplace) if workplace else []
+        )
         chosen, inspection = _scheduler(setting)
         yield from _results(root, "scheduler", (*chosen, *inspection.findings))
         yield from _results(root, "this machine", programs.result())

@@ -7,7 +7,7 @@ import socket
 
 from datalad_hpc.finding import Finding, Inspection, Standing
 from datalad_hpc.schedulers.local_spool import Spool
-from datalad_hpc.schedulers.slurm_submit import INSIDE_A_JOB
+from datalad_hpc.schedulers.slurm_here import job_around_us
 
 
 def inspection(spool: Spool, slots: int) -> Inspection:
@@ -21,7 +21,7 @@ def inspection(spool: Spool, slots: int) -> Inspection:
 
 def _node() -> Finding:
     host = socket.gethostname()
-    job = next((os.environ[name] for name in INSIDE_A_JOB if name in os.environ), "")
+    job = job_around_us()
     facts = {"role": "compute" if job else "alone", "host": host, "job": job}
     if not job:
         return Finding("this node", Standing.OK, f"{host}: all jobs run here", "", facts)

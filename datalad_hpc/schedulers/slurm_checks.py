@@ -6,11 +6,9 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.finding import Finding, Inspection, Standing
@@ -27,7 +25,7 @@ from datalad_hpc.schedulers.slurm_cluster import (
     partitions_in,
     submit_nodes,
 )
-from datalad_hpc.schedulers.slurm_submit import INSIDE_A_JOB
+from datalad_hpc.schedulers.slurm_here import this_node
 
 NEEDED = ("sbatch", "squeue", "scontrol")
 USEFUL = ("sacct", "scancel", "sinfo")
@@ -138,21 +136,7 @@ class Check:
         )
 
     def _node(self) -> Iterator[Finding]:
-        here = [node.name for node in self._nodes if node.is_here]
-        own = os.environ.get("SLURMD_NODENAME", "")
-        job = next((os.environ[name] for name in INSIDE_A_JOB if name in os.environ), "")
-        is_node = bool(here or own)
-        known = bool(self._nodes or own)
-        role = ("compute" if is_node else "login") if known else "unknown"
-        facts = {
-            "role": role,
-            "host": socket.gethostname(),
-            "nodes": here,
-            "job": job,
-            "only_this_machine": bool(here) and len(here) == len(self._nodes),
-        }
-        standing = Standing.OK if known else Standing.LIMITED
-        yield Finding("this node", standing, _role_text(facts, own), _role_advice(facts), facts)
+        yield this_node(self._nodes)
 
     def _accounting(self) -> Iterator[Finding]:
         told: Accounting = accounting_in(self._settings)
@@ -278,28 +262,6 @@ def _limit_text(row: Mapping[str, str]) -> str:
     first, *others = row.items()
     limits = ", ".join(f"{name} {value}" for name, value in others if name != "QOS")
     return f"{first[1]}: {limits or 'no limits'}"
-
-
-def _role_text(facts: Mapping[str, Any], own: str) -> str:
-    host, job = facts["host"], facts["job"]
-    inside = f", inside job {job}" if job else ""
-    if facts["role"] == "unknown":
-        return f"{host}: Slurm does not tell whether it is a compute node{inside}"
-    if facts["only_this_machine"] and not inside:
-        return f"{host} is the whole cluster: you submit where jobs run"
-    if facts["role"] == "compute":
-        names = ", ".join(sorted({*facts["nodes"], own} - {""})[:3])
-        return f"{host} is a compute node ({names}){inside}"
-    return f"{host} is no compute node: a login node, or a host like one{inside}"
-
-
-def _role_advice(facts: Mapping[str, Any]) -> str:
-    if facts["role"] != "compute" or facts["only_this_machine"]:
-        return ""
-    return (
-        "schedule and finish work here if the dataset is on a file system of all nodes; what is "
-        "installed may differ from the login node"
-    )
 
 
 def _one_line(text: str) -> str:

@@ -28,7 +28,7 @@ class Survey:
     known: int
     """The version that this program writes."""
     states: Mapping[str, int]
-    """How many jobs are in each state."""
+    """How many jobs are in each state; nothing of a newer layout."""
     size: int
     """In bytes."""
     damage: str
@@ -68,7 +68,7 @@ def _seen(connection: Connection, url: str, scope: str) -> Survey:
     if is_checked:
         told = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
     states: dict[str, int] = {}
-    if layout and told == SOUND:
+    if 0 < layout <= SCHEMA_VERSION and told == SOUND:
         query = select(jobs.c.state, func.count()).where(jobs.c.scope == scope)
         found = connection.execute(query.group_by(jobs.c.state)).all()
         states = {row[0]: row[1] for row in found}

@@ -51,10 +51,7 @@ def test_damage_is_found(store_file: Path) -> None:
     content = store_file.read_bytes()
     page = len(content) // 4096 // 2 * 4096
     store_file.write_bytes(content[:page] + b"\xff" * 4096 + content[page + 4096 :])
-    try:
-        assert survey(str(store_file), "", 1).damage
-    except StoreUnusable as error:
-        assert "damaged" in str(error)
+    assert survey(str(store_file), "", 1).damage
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
