@@ -109,12 +109,12 @@ class Workplace:
         """Our own files that are no part of the dataset."""
         return self.common_git_dir / "datalad" / "hpc"
 
-    @cached_property
+    @property
     def scratch_dir(self) -> Path:
         """A folder in the dataset's file system for files that are half written.
 
         For those who hold the save lock: what is in it goes with the lock, at the latest when
-        the next one has it.
+        the next one has it; so it is made each time that it is asked for.
         """
         self._scratch.mkdir(parents=True, exist_ok=True)
         return self._scratch
