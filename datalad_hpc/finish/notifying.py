@@ -69,7 +69,7 @@ def notify(
     seconds:
       How long was waited.
     """
-    command = workplace.setting(SETTING)
+    command = workplace.setting(SETTING).strip()
     if not command:
         return
     told: dict[str, Any] = {
@@ -90,7 +90,7 @@ def notify(
             timeout=TIME_LIMIT,
         )
         trouble = f"exit code {ended.code}: {ended.complaint}" if ended.code else ""
-    except (ProcessFailed, ValueError, IndexError) as error:
+    except (ProcessFailed, ValueError) as error:
         trouble = str(error)
     if trouble:
         lgr.warning("The command of the setting %s failed (%s)", SETTING, trouble.rstrip(": "))

@@ -65,8 +65,8 @@ CHECK_PATIENCE = 10.0
 SBATCH_SHARE = 5
 """How many times as long as a query sbatch may take."""
 
-HUNG_FOR = 3
-"""How many times as long as a query a program is left alone that gave no answer in time."""
+HUNG_FOR = 120.0
+"""Seconds for which a program is left alone that gave no answer in time."""
 
 
 class Slurm(Scheduler):
@@ -204,7 +204,7 @@ class Slurm(Scheduler):
         return text
 
     def _run(self, argv: Sequence[str]) -> process.Ended:
-        if time.monotonic() - self._hung.get(argv[0], -math.inf) < HUNG_FOR * self.timeout:
+        if time.monotonic() - self._hung.get(argv[0], -math.inf) < HUNG_FOR:
             raise SchedulerUnreachable(f"{argv[0]} did not answer a moment ago")
         environment = query_environment(os.environ)
         try:
