@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from datalad.distribution.dataset import EnsureDataset, datasetmethod
@@ -92,8 +94,6 @@ class HpcUsage(Interface):
         tasks: bool = False,
         plot: str | None = None,
     ) -> Iterator[dict[str, Any]]:
-        from pathlib import Path
-
         from datalad_hpc.results import as_results
         from datalad_hpc.schedulers import scheduler_loader
         from datalad_hpc.usage.finding import Finder
@@ -102,7 +102,7 @@ class HpcUsage(Interface):
 
         workplace = Workplace.of(dataset, "show the usage of jobs")
         with as_results(ACTION, workplace.root) as results:
-            file = Path(plot).absolute() if plot else None
+            file = Path(os.path.abspath(plot)) if plot else None
             question = Question(as_tuple(names), each_task=tasks, plot=file)
             with opened_if_there(workplace) as store:
                 finder = Finder(workplace, store, scheduler_loader(workplace.setting))

@@ -102,9 +102,10 @@ def draw(jobs: Iterable[JobUse], path: Path) -> int:
         f"{count:,} job{'s' * (count != 1)}"
     )
     panels = _panels(tasks)
-    for axes, panel in zip(figure.subplots(len(panels)), panels, strict=True):
+    every = figure.subplots(len(panels))
+    for axes, panel in zip(every, panels, strict=True):
         _draw_panel(axes, panel)
-    figure.supxlabel(ORDER, fontsize="medium")
+    every[-1].set_xlabel(ORDER)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False)
     _write(figure, path)
     return number
@@ -114,7 +115,7 @@ def _panels(tasks: Sequence[JobUse]) -> Sequence[_Panel]:
     panels = (
         _Panel("Wall time", _TIMES),
         _Panel("Peak memory", _SIZES),
-        _Panel("Use of the processors", ((0, 0.01, "% of their time"),)),
+        _Panel("CPU efficiency", ((0, 0.01, "% of the processors' time"),)),
     )
     for task in tasks:
         failed = set(task.states) != {COMPLETED}
@@ -129,7 +130,8 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
     axes.set_title(panel.title, loc="left", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     if not panel.pairs:
-        axes.set_axis_off()
+        axes.set_xticks([])
+        axes.set_yticks([])
         axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
         return
     size, name = panel.unit
@@ -140,7 +142,7 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
     _draw_used(axes, used, base)
     edges = [at + 0.5 for at in range(len(pairs) + 1)]
     if not all(map(math.isnan, asked)):
-        axes.stairs(asked, edges, color=ASKED, linewidth=1.8, baseline=None)
+        axes.plot(edges, [*asked, asked[-1]], drawstyle="steps-post", color=ASKED, linewidth=1.8)
     failed = [at for at, (_, _, failed) in enumerate(pairs) if failed]
     shown = failed[:: len(failed) // MOST_MARKS + 1]
     axes.scatter([at + 1 for at in shown], [used[at] for at in shown], **_CROSS)
@@ -159,7 +161,8 @@ def _draw_used(axes: Axes, used: Sequence[float], base: float) -> None:
         axes.bar(places, heights, bottom=base, color=USED, width=0.8)
     else:
         edges = [at + 0.5 for at in range(len(used) + 1)]
-        axes.stairs(used, edges, baseline=base, fill=True, color=USED)
+        heights = [*used, used[-1]]
+        axes.fill_between(edges, heights, base, step="post", color=USED, linewidth=0)
 
 
 def _scale(axes: Axes, used: Sequence[float], asked: Sequence[float]) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from datalad_hpc.spent import Asked, Measured, Spent
@@ -65,20 +65,15 @@ class JobUse:
         """How many tasks it has."""
         return sum(self.states.values())
 
-    def only(self, indices: Iterable[int]) -> JobUse:
-        """The same with some of its tasks only."""
-        wanted = set(indices)
-        tasks = [task for task in self.tasks if task.index in wanted]
-        return JobUse.of(self.job_id, self.scheduler, self.command, self.asked, tasks)
-
     def each_task(self) -> list[JobUse]:
         """Every task as a job of its own; the whole where they are not told apart."""
         if not any(task.index is not None for task in self.tasks):
             return [self]
         return [
-            replace(self.only([task.index]), job_id=f"{self.job_id}_{task.index}")
+            JobUse.of(
+                f"{self.job_id}_{task.index}", self.scheduler, self.command, self.asked, [task]
+            )
             for task in self.tasks
-            if task.index is not None
         ]
 
     @property
