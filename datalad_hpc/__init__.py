@@ -12,6 +12,7 @@ command_suite = (
         ("datalad_hpc.commands.hpc_log", "HpcLog", "hpc-log", "hpc_log"),
         ("datalad_hpc.commands.hpc_usage", "HpcUsage", "hpc-usage", "hpc_usage"),
         ("datalad_hpc.commands.hpc_check", "HpcCheck", "hpc-check", "hpc_check"),
+        ("datalad_hpc.commands.hpc_cancel", "HpcCancel", "hpc-cancel", "hpc_cancel"),
     ],
 )
 

@@ -166,6 +166,25 @@ def uncut(words: str = CUT_SHORT) -> Iterator[Callable[[], int]]:
 
 
 @contextlib.contextmanager
+def held_off() -> Iterator[None]:
+    """Let a signal wait, to the end of the block on the command line too.
+
+    Raises
+    ------
+    KeyboardInterrupt
+      At the end, if one came.
+    """
+    watch = _watches[-1] if _watches else _Watch()
+    try:
+        with uncut():
+            yield
+    finally:
+        watch.waits = False
+    if watch.came:
+        raise Interruption(watch.came)
+
+
+@contextlib.contextmanager
 def ending_with_us() -> Iterator[None]:
     """Programs that DataLad's own runners have started end when we are interrupted.
 

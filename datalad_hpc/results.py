@@ -56,6 +56,7 @@ UNTOUCHED = {
     "batch": "Nothing was submitted",
     "hpc-log": "Nothing can be shown",
     "hpc-usage": "Nothing was changed",
+    "hpc-cancel": "Nothing was cancelled",
 }
 """What holds where a request cannot be met."""
 
@@ -72,6 +73,8 @@ KEPT = {
     "batch": "the lines that were reported are done, the others have no job",
     "hpc-log": "nothing was changed, jobs are as they were",
     "hpc-usage": "nothing was changed",
+    "hpc-cancel": "what was asked for stays asked for, and jobs that were not reported as closed "
+    "are still open",
 }
 """What holds where a command ended in the middle."""
 
@@ -85,6 +88,8 @@ NEXT = {
     "batch": "run the same command again to go on with the lines that are left",
     "hpc-log": "run the same command again to see more",
     "hpc-usage": "run the same command again",
+    "hpc-cancel": "run the same command again to see what became of the jobs, or `datalad finish`, "
+    "which closes those that ended",
 }
 """What goes on from there."""
 

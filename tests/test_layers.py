@@ -33,10 +33,11 @@ LADDER = (
     {"checking", "environment", "submitting"},
     {"dry_run"},
     {"finish"},
+    {"cancel"},
     # stories
     {"following", "scheduling"},
     {"retries"},
-    {"finishing", "rescheduling", "retrying", "statuses", "sweeping", "usage"},
+    {"cancelling", "finishing", "rescheduling", "retrying", "statuses", "sweeping", "usage"},
     {"batches", "waiting"},
     # the face
     {"commands"},

@@ -10,6 +10,7 @@ from datalad_hpc.chains.dependencies import inputs_of
 from datalad_hpc.claims import ClaimedPaths
 from datalad_hpc.commit.recording import Layout
 from datalad_hpc.failures import whom_of
+from datalad_hpc.finish.cancelled import ended_as_wished
 from datalad_hpc.finish.deciding import Ready
 from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.job import Claim, Job, JobState
@@ -195,6 +196,7 @@ def still_read(this: Round, job: Job, answers: Answers, labels: Sequence[str]) -
     # Of a sweep some tasks may have ended.
     stays = answer is None or (answer.phase is Phase.LIVE and not job.parts)
     closes = answer and answer.phase is Phase.FAILED and this.wishes.close_failed
+    closes = closes or (answer and ended_as_wished(job, answer) and not this.wishes.commit_failed)
     if not labels or stays or closes:
         return None
     text = (

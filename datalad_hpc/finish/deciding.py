@@ -11,7 +11,8 @@ from pathlib import Path
 
 from datalad_hpc.claims import shown
 from datalad_hpc.errors import HpcError
-from datalad_hpc.finish.closing import Closing, close
+from datalad_hpc.finish.cancelled import ended_as_wished, is_wished, unseen_end
+from datalad_hpc.finish.closing import Closing, close, closing_as_wished
 from datalad_hpc.finish.good_tasks import LeftOut, failed_tasks, is_partly_failed, without_tasks
 from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState
@@ -54,11 +55,11 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
     """
     if job.worktree != finish.workplace.worktree:
         return elsewhere(finish, job)
-    answer = given_up(finish, job, answers) or answers.of(job)
+    answer = given_up(finish, job, answers) or unseen_end(job, answers) or answers.of(job)
     if answer is None or is_forgotten(job, answers):
         return without_answer(finish, job, answers)
     if answer.phase is Phase.LIVE:
-        text = f"Job {job.label} is not over: {explain(answer)}"
+        text = f"Job {job.label} is not over: {explain(answer)}{told_to_end(job, answer)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer, live=True)
     job = with_more_outputs(finish, job)
     partly = is_partly_failed(job, answer) and not finish.wishes.commit_failed
@@ -70,6 +71,12 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
         text = f"{failure(job, answer)}; {ways_out(job, with_good_tasks=True)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer)
     return _closed(finish, decide_ended(finish, job, answer, locator))
+
+
+def told_to_end(job: Job, answer: JobStatus) -> str:
+    """What there is to say of a job that may still run, or tasks of it, if it was cancelled."""
+    again = f"; it was told to end (`datalad hpc-cancel {job.label}` does so again)"
+    return again * any(is_wished(job, task.index) for task in answer.tasks)
 
 
 def _closed(finish: Round, decided: Result | Ready | Closing) -> Result | Ready:
@@ -87,6 +94,8 @@ def decide_ended(
       What its commit is not to hold, if it is to be committed for its good tasks.
     """
     failed = answer.phase is Phase.FAILED and left is None
+    if ended_as_wished(job, answer) and not finish.wishes.commit_failed:
+        return closing_as_wished(job, answer)
     try:
         # What a failed job has left elsewhere must not replace what is here, unless it is wanted.
         if not failed or finish.wishes.commit_failed:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.finish.cancelled import is_wished, unseen_end, was_cancelled
 from datalad_hpc.finish.closing import Closing, close
 from datalad_hpc.finish.deciding import (
     Ready,
@@ -14,6 +15,7 @@ from datalad_hpc.finish.deciding import (
     elsewhere,
     failure,
     given_up,
+    told_to_end,
     ways_out,
     with_more_outputs,
     without_answer,
@@ -54,15 +56,15 @@ def decide_sweep(
     if job.worktree != finish.workplace.worktree:
         yield elsewhere(finish, job)
         return
-    answer = given_up(finish, job, answers) or answers.of(job)
+    answer = given_up(finish, job, answers) or unseen_end(job, answers) or answers.of(job)
     if answer is None:
         yield without_answer(finish, job, answers)
         return
     yield from _decide_ended_tasks(finish, job, answer, locator)
-    failed = [task for task in answer.tasks if task.phase is Phase.FAILED]
-    if failed and not (finish.wishes.close_failed or finish.wishes.commit_failed):
+    failed = [task for task in answer.tasks if not (_is_live(task) or _ends(finish, job, task))]
+    if failed:
         yield _failed(finish, job, answer, failed)
-    live = [task for task in answer.tasks if task.phase is Phase.LIVE]
+    live = [task for task in answer.tasks if _is_live(task)]
     if live:
         yield _live(finish, job, answers, replace(answer, tasks=tuple(live)))
 
@@ -84,9 +86,7 @@ def _is_named(finish: Round, job: Job) -> bool:
 def _decide_ended_tasks(
     finish: Round, job: Job, answer: JobStatus, locator: Locator
 ) -> Iterator[Result | Ready]:
-    decide_failed = finish.wishes.close_failed or finish.wishes.commit_failed
-    phases = {Phase.COMPLETED, Phase.FAILED} if decide_failed else {Phase.COMPLETED}
-    tasks = [task for task in answer.tasks if task.phase in phases]
+    tasks = [task for task in answer.tasks if _ends(finish, job, task)]
     closings: list[Closing] = []
     with contextlib.ExitStack() as stack:
         if not job.request.alternative:
@@ -100,6 +100,18 @@ def _decide_ended_tasks(
                 yield decided
     if closings:
         yield from close(finish, closings)
+
+
+def _is_live(task: TaskStatus) -> bool:
+    return task.phase is Phase.LIVE
+
+
+def _ends(finish: Round, job: Job, task: TaskStatus) -> bool:
+    """Whether a task is over, and is not to stay open as one that failed."""
+    if task.phase is Phase.FAILED:
+        as_wished = was_cancelled(task) and is_wished(job, task.index)
+        return finish.wishes.close_failed or finish.wishes.commit_failed or as_wished
+    return task.phase is Phase.COMPLETED
 
 
 def _failed(finish: Round, job: Job, answer: JobStatus, failed: Sequence[TaskStatus]) -> Result:
@@ -135,7 +147,7 @@ def _live(finish: Round, job: Job, answers: Answers, answer: JobStatus) -> Resul
         return job_result(ACTION, finish.root, "impossible", text, job, answer, live=False)
     if len(answer.tasks) == 1:
         ((part, status),) = unfolded(job, answer, answer.tasks)
-        text = f"Job {part.label} is not over: {explain(status)}"
+        text = f"Job {part.label} is not over: {explain(status)}{told_to_end(part, status)}"
         return job_result(ACTION, finish.root, "impossible", text, part, status, live=True)
-    text = f"Job {job.label} is not over: {explain(answer)}"
+    text = f"Job {job.label} is not over: {explain(answer)}{told_to_end(job, answer)}"
     return job_result(ACTION, finish.root, "impossible", text, job, answer, live=True)

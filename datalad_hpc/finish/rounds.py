@@ -63,6 +63,8 @@ class Round:
     wishes: Wishes
     written: dict[Path, Repository] = field(default_factory=dict)
     """Repositories that have got commits in this round, by their top."""
+    action: str = ACTION
+    """Name of the command, for the results."""
 
     @property
     def root(self) -> Path:

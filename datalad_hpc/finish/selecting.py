@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from datalad_hpc.finish.rounds import ACTION, Round
+from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_names
 from datalad_hpc.polling import expect
@@ -25,7 +25,7 @@ def selected(this: Round) -> tuple[list[Job], list[Result]]:
     expect(this.store.open_numbers(), this.scheduler_named)
     if jobs := this.store.open_jobs():
         return jobs, []
-    return [], [result(ACTION, this.root, "notneeded", "There are no open jobs")]
+    return [], [result(this.action, this.root, "notneeded", "There are no open jobs")]
 
 
 def meant(this: Round) -> list[Job]:
@@ -91,7 +91,7 @@ def _over(this: Round, job: Job) -> Result:
     elif job.state is JobState.FINISHED:
         what = f"committed as {job.commit[:10]}"
     text = f"Job {job.label} is over already: {what}"
-    return job_result(ACTION, this.root, "notneeded", text, job, commit=job.commit)
+    return job_result(this.action, this.root, "notneeded", text, job, commit=job.commit)
 
 
 def _part_over(this: Round, job: Job, name: str, state: JobState, commit: str) -> Result:
@@ -99,7 +99,7 @@ def _part_over(this: Round, job: Job, name: str, state: JobState, commit: str) -
     what = f"committed as {commit[:10]}" if finished else "closed without a commit"
     text = f"Job {name} is over already: {what}"
     return result(
-        ACTION,
+        this.action,
         this.root,
         "notneeded",
         text,
@@ -119,4 +119,4 @@ def _no_such_job(this: Round, name: str, found: Sequence[Job]) -> Result:
             f"Job {whole.label} has no task {name} that is committed by itself; name the whole "
             f"(`datalad finish {whole.label}`)"
         )
-    return result(ACTION, this.root, "impossible", text, slurm_job_id=name)
+    return result(this.action, this.root, "impossible", text, slurm_job_id=name)

@@ -1,0 +1,37 @@
+"""What the store keeps of the user's wish that jobs end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import and_, update
+
+from datalad_hpc.job import Unit
+from datalad_hpc.store import rows
+from datalad_hpc.store.jobs import Store
+from datalad_hpc.store.parts import OF, OF_TASK, for_each
+from datalad_hpc.store.tables import jobs, tasks
+
+
+def wish_end(store: Store, units: Collection[Unit]) -> None:
+    """Remember that the user asked for the end of jobs, and of tasks of sweeps.
+
+    They stay open, and hold what they hold: the scheduler has yet to say that they ended.
+    """
+    _put(store, units, rows.now().isoformat())
+
+
+def forget_wish(store: Store, units: Collection[Unit]) -> None:
+    """The same taken back, where the scheduler refuses to end them."""
+    _put(store, units, "")
+
+
+def _put(store: Store, units: Collection[Unit], when: str) -> None:
+    if not units:
+        return
+    whole = [{"of": unit.job} for unit in units if unit.task is None]
+    parts = [{"of": unit.job, "of_task": unit.task} for unit in units if unit.task is not None]
+    of_part = and_(tasks.c.job == OF, tasks.c.number == OF_TASK)
+    with store._writing() as connection:
+        for_each(connection, update(jobs).where(jobs.c.key == OF).values(cancelled=when), whole)
+        for_each(connection, update(tasks).where(of_part).values(cancelled=when), parts)
