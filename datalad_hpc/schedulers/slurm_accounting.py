@@ -254,8 +254,9 @@ def _facts(record: Mapping[str, str], steps: Sequence[Mapping[str, str]]) -> dic
 
 def _true_reason(task: TaskStatus, remark: str, record: Mapping[str, str]) -> str:
     """The reason, where accounting says less than it knows."""
-    # Whom nobody has cancelled while it waited for others has Slurm itself.
-    if task.state == "CANCELLED" and not remark and task.reason == "Dependency":
+    # Nobody has cancelled it, and it never ran: so ends what --kill-on-invalid-dep is about, and
+    # nothing else but with an exit code (of a partition that was taken away).
+    if task.state == "CANCELLED" and not (remark or task.nodes or task.exit_code or task.signal):
         return NEVER
     # What slurmd ends for its memory (OverMemoryKill) has but failed.
     asked = bytes_of(record.get("ReqMem", "")) or math.inf

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable
+from datalad_hpc.failures import Cause, Failure, failure_of, trouble_of
 from datalad_hpc.schedulers.slurm_accounting import (
     FACT_COLUMNS,
     LAST_COLUMN,
@@ -153,6 +154,33 @@ def test_no_facts_where_none_were_asked_for() -> None:
     row = recorded("sacct-states.txt")["128", ""]
     assert not row.facts
     assert not row.identity
+
+
+def test_why_jobs_failed() -> None:
+    """As seen on Slurm 22.05.8; the last job was ended by OverMemoryKill, all others were not."""
+    rows = recorded("sacct-failures.txt")
+    told = {row.facts["name"]: failure_of(row.task) for row in rows.values() if row.place == ""}
+    assert told == {
+        "memory": Failure(Cause.OUT_OF_MEMORY),
+        "exit": Failure(Cause.EXIT_CODE, exit_code=3),
+        # sacct has taken 128 away, and nothing tells of that.
+        "shell": Failure(Cause.EXIT_CODE, exit_code=11),
+        "signal": Failure(Cause.SIGNAL, signal=11),
+        "step": Failure(Cause.SIGNAL, exit_code=139, signal=11),
+        "log": Failure(Cause.LAUNCH, signal=53),
+        "before": Failure(Cause.EXIT_CODE, exit_code=1),
+        "killed": Failure(Cause.DEPENDENCY),
+        "stuck": None,
+        "given-up": Failure(Cause.DEPENDENCY, by="root"),
+        "cancelled": Failure(Cause.CANCELLED, by="root"),
+        "preempted": Failure(Cause.PREEMPTED),
+        "high": None,
+        "node": Failure(Cause.NODE_FAILURE),
+        "limit": Failure(Cause.TIMEOUT),
+        "deadline": Failure(Cause.DEADLINE),
+    }
+    assert trouble_of(rows["9", ""].task) == Failure(Cause.DEPENDENCY)
+    assert failure_of(rows["17", ""].task) == Failure(Cause.OUT_OF_MEMORY)
 
 
 def test_the_stub_of_a_job_is_provisional() -> None:

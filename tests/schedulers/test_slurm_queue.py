@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable
+from datalad_hpc.failures import Cause, Failure, failure_of, trouble_of
 from datalad_hpc.schedulers.slurm_queue import (
     COLUMNS,
     FIELD_END,
@@ -62,6 +63,32 @@ def test_recorded_rows(
 ) -> None:
     task = recorded()[job].task
     assert (task.state, task.phase, task.exit_code, task.signal) == (state, phase, code, signal)
+
+
+def test_why_jobs_failed() -> None:
+    """As Slurm 22.05.8 tells of the jobs that its accounting has in sacct-failures.txt."""
+    text = (DATA / "squeue-failures.txt").read_bytes().decode()
+    rows = {row.facts["name"]: row.task for row in parse(text)}
+    assert {name: failure_of(task) for name, task in rows.items()} == {
+        "memory": Failure(Cause.OUT_OF_MEMORY),
+        "exit": Failure(Cause.EXIT_CODE, exit_code=3),
+        "shell": Failure(Cause.SIGNAL, exit_code=139, signal=11),
+        "signal": Failure(Cause.SIGNAL, signal=11),
+        "step": Failure(Cause.SIGNAL, exit_code=139, signal=11),
+        "log": Failure(Cause.LAUNCH, signal=53),
+        "before": Failure(Cause.EXIT_CODE, exit_code=1),
+        "killed": Failure(Cause.DEPENDENCY),
+        "stuck": None,
+        "given-up": Failure(Cause.DEPENDENCY),
+        # By whom the queue does not tell.
+        "cancelled": Failure(Cause.CANCELLED),
+        "preempted": Failure(Cause.PREEMPTED),
+        "high": None,
+        "node": Failure(Cause.NODE_FAILURE),
+        "limit": Failure(Cause.TIMEOUT),
+        "deadline": Failure(Cause.DEADLINE),
+    }
+    assert trouble_of(rows["stuck"]) == Failure(Cause.DEPENDENCY)
 
 
 def test_every_recorded_row_is_read() -> None:
