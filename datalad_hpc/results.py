@@ -13,7 +13,7 @@ from datalad_hpc.failures import BY_WHOM, NOT_STARTED, Cause, failure_fields, fa
 from datalad_hpc.interruption import Interruption
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_ids
-from datalad_hpc.status import JobStatus, TaskStatus
+from datalad_hpc.status import NEVER, JobStatus, TaskStatus
 from datalad_hpc.wording import ranges, some_of, some_tasks
 
 Result = dict[str, Any]
@@ -278,5 +278,6 @@ def _task_text(task: TaskStatus) -> str:
     if failure and failure.cause in NOT_IN_STATE and not reason.startswith(NOT_STARTED):
         details.append(failure.text)
     if reason and not reason.startswith(SAYS_NOTHING_NEW):
-        details.append(reason)
+        # Of those of the chains that are tracked more is known, and said in the reason.
+        details.append(f"{reason}, so that it never starts" if reason == NEVER else reason)
     return f"{state} ({', '.join(details)})" if details else state

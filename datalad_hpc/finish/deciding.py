@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datalad_hpc.claims import shown
 from datalad_hpc.errors import HpcError
+from datalad_hpc.failures import Cause, failure_of
 from datalad_hpc.finish.cancelled import ended_as_wished, is_wished, unseen_end
 from datalad_hpc.finish.closing import Closing, close, closing_as_wished
 from datalad_hpc.finish.good_tasks import LeftOut, failed_tasks, is_partly_failed, without_tasks
@@ -22,6 +23,12 @@ from datalad_hpc.results import Result, explain, job_result, visible
 from datalad_hpc.staging.returning import bring_back
 from datalad_hpc.status import JobStatus, Phase
 from datalad_hpc.wording import some_of
+
+MORE = {
+    Cause.OUT_OF_MEMORY: ("memory", "mem=2"),
+    Cause.TIMEOUT: ("time", "time=2"),
+}
+"""What a job had too little of, and how ``reschedule --scale`` is told to ask for more."""
 
 lgr = logging.getLogger("datalad.hpc.deciding")
 
@@ -68,7 +75,7 @@ def decide(finish: Round, job: Job, answers: Answers, locator: Locator) -> Resul
         return _closed(finish, decide_ended(finish, good, answer, locator, left))
     if partly and not finish.wishes.close_failed:
         # Outputs in an alternative directory stay there: it is open which of them are wanted.
-        text = f"{failure(job, answer)}; {ways_out(job, with_good_tasks=True)}"
+        text = f"{failure(job, answer)}; {ways_out(job, answer, with_good_tasks=True)}"
         return job_result(ACTION, finish.root, "impossible", text, job, answer)
     return _closed(finish, decide_ended(finish, job, answer, locator))
 
@@ -116,7 +123,9 @@ def decide_ended(
     if finish.wishes.close_failed and left is None:
         return Closing(job, answer, problem)
     status = "impossible" if failed else "error"
-    return job_result(ACTION, finish.root, status, f"{problem}; {ways_out(job)}", job, answer)
+    return job_result(
+        ACTION, finish.root, status, f"{problem}; {ways_out(job, answer)}", job, answer
+    )
 
 
 def elsewhere(finish: Round, job: Job) -> Result:
@@ -184,13 +193,26 @@ def _fetch(finish: Round, job: Job) -> None:
         bring_back(finish.root, alternative, job.claims, finish.workplace.scratch_dir)
 
 
-def ways_out(job: Job, *, with_good_tasks: bool = False) -> str:
+def ways_out(job: Job, answer: JobStatus, *, with_good_tasks: bool = False) -> str:
     """The commands that decide about a job which has failed, as they are typed."""
     good = f"commit its good tasks (`datalad finish --commit-good-tasks {job.label}`), "
+    again = run_again(job.label, answer)
     return (
-        f"it stays open: {good * with_good_tasks}give it up (`datalad finish --close-failed-jobs "
-        f"{job.label}`), or commit what it left (`datalad finish --commit-failed-jobs {job.label}`)"
+        f"it stays open: {again}{good * with_good_tasks}give it up (`datalad finish "
+        f"--close-failed-jobs {job.label}`), or commit what it left (`datalad finish "
+        f"--commit-failed-jobs {job.label}`)"
     )
+
+
+def run_again(names: str, answer: JobStatus, them: str = "it") -> str:
+    """The command that submits again what has failed, with more of what there was too little of."""
+    causes = {found.cause for task in answer.tasks if (found := failure_of(task))}
+    if causes <= {Cause.MISSING_OUTPUT}:
+        return ""
+    more = [MORE[cause] for cause in MORE if cause in causes]
+    what = f" with more {' and '.join(word for word, _ in more)}" if more else ""
+    scale = f" --scale {' '.join(option for _, option in more)}" if more else ""
+    return f"run {them} again{what} (`datalad reschedule --failed {names}{scale}`), "
 
 
 def failure(job: Job, answer: JobStatus) -> str:

@@ -15,6 +15,7 @@ from datalad_hpc.finish.deciding import (
     elsewhere,
     failure,
     given_up,
+    run_again,
     told_to_end,
     ways_out,
     with_more_outputs,
@@ -118,12 +119,13 @@ def _failed(finish: Round, job: Job, answer: JobStatus, failed: Sequence[TaskSta
     """One result for all tasks that failed, however many."""
     if len(failed) == 1:
         ((part, status),) = unfolded(job, answer, failed)
-        text = f"{failure(part, status)}; {ways_out(part)}"
+        text = f"{failure(part, status)}; {ways_out(part, status)}"
         return job_result(ACTION, finish.root, "impossible", text, part, status)
     told = replace(answer, tasks=tuple(failed))
     ids = _ids(finish, job, failed)
     text = (
-        f"Tasks of job {job.label} did not succeed: {explain(told)}; they stay open: give them up "
+        f"Tasks of job {job.label} did not succeed: {explain(told)}; they stay open: "
+        f"{run_again(ids, told, 'them')}give them up "
         f"(`datalad finish --close-failed-jobs {ids}`), or commit what they left (`datalad finish "
         f"--commit-failed-jobs {ids}`)"
     )

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import subprocess
 from typing import Any
+
+import pytest
+from datalad.api import Dataset
 
 from datalad_hpc.failures import Failure, failure_of_kept
 from tests.commands.conftest import Lab, ask_store, text_of
 from tests.commands.test_failed_tasks import record_of
+from tests.helpers import wait_for
 
 COMMITTED: dict[str, Any] = {"commit_failed_jobs": True}
 CLOSED: dict[str, Any] = {"close_failed_jobs": True}
+
+
+@pytest.fixture
+def slurm_lab(dataset: Dataset) -> Lab:
+    """On Slurm only."""
+    return Lab(dataset, "slurm")
 
 
 def failed(lab: Lab, command: str, **options: Any) -> str:
@@ -148,3 +161,70 @@ def test_outputs_whose_lack_is_no_failure(local_lab: Lab) -> None:
     assert done["status"] == "ok"
     assert "failure" not in done
     assert "failure" not in record_of(lab)["hpc"]
+
+
+@pytest.mark.parametrize("number", [9, 11])
+def test_a_signal_of_which_a_shell_tells(lab: Lab, number: int) -> None:
+    """Where sacct prints but the signal, the queue still knows the exit code."""
+    lab.script(f"sh -c 'kill -{number} $$'")
+    failed(lab, "sbatch job.sh", outputs=["out.txt"])
+    (left,) = lab.finish()
+    code = 128 + number
+    assert left["failure"] == {"cause": "signal", "signal": number, "exit_code": code}
+    assert f"FAILED (signal {number} (exit code {code}))" in text_of(left)
+
+
+@pytest.mark.slurm
+def test_who_cancelled_a_job(slurm_lab: Lab) -> None:
+    lab = slurm_lab
+    lab.script("echo x > out.txt; sleep 60")
+    job = lab.schedule("sbatch job.sh", outputs=["out.txt"])["slurm_job_id"]
+    wait_for((lab.root / "out.txt").exists)
+    subprocess.run(["scancel", job], check=True)
+    lab.wait()
+    user = pwd.getpwuid(os.getuid()).pw_name
+    told = {"cause": "cancelled", "by": user}
+    assert lab.listed()[job]["failure"] == told
+    (left,) = lab.finish()
+    assert left["failure"] == told
+    assert f"CANCELLED by {user}; it stays open" in text_of(left)
+    (done,) = lab.finish(**COMMITTED)
+    assert done["failure"] == told
+    role = "root" if user == "root" else "owner"
+    assert record_of(lab)["hpc"]["failure"] == {"cause": "cancelled", "by": role}
+    assert facts_of(lab, job)["tasks"][0]["failure"] == {"cause": "cancelled", "by": role}
+    assert [each and each.as_json for each in kept(lab)] == [told]
+
+
+@pytest.mark.slurm
+def test_a_log_that_cannot_be_opened(slurm_lab: Lab) -> None:
+    lab = slurm_lab
+    lab.script("echo x > out.txt")
+    (lab.root / "logs").mkdir()
+    job = lab.schedule("sbatch --hold -o logs/log job.sh", outputs=["out.txt"])["slurm_job_id"]
+    (lab.root / "logs").rmdir()
+    subprocess.run(["scontrol", "release", job], check=True)
+    lab.wait()
+    (left,) = lab.finish()
+    assert left["failure"] == {"cause": "launch-failure", "signal": 53}
+    assert "not started: its log could not be opened" in text_of(left)
+
+
+def test_a_dependency_that_is_never_satisfied(lab: Lab) -> None:
+    lab.script("sleep 0.1; exit $1")
+    first = lab.schedule("sbatch job.sh 1", outputs=["a.txt"])["slurm_job_id"]
+    command = f"sbatch --dependency=afterok:{first} job.sh 0"
+    job = lab.schedule(command, outputs=["b.txt"])["slurm_job_id"]
+    told = {"cause": "dependency-never-satisfied"}
+    wait_for(lambda: lab.listed()[job].get("failure") == told, interval=0.3)
+    (left,) = lab.finish(job)
+    assert left["failure"] == told
+    if lab.scheduler == "slurm":
+        assert left["live"] is True
+        assert "so that it never starts" in text_of(left)
+        subprocess.run(["scancel", job], check=True)
+        lab.wait()
+        told["by"] = pwd.getpwuid(os.getuid()).pw_name
+    (done,) = lab.finish(job, **CLOSED)
+    assert done["failure"] == told
+    assert [each and each.as_json for each in kept(lab)] == [told]
