@@ -274,10 +274,11 @@ def _task_text(task: TaskStatus) -> str:
     failure = failure_of(task)
     state = f"{task.state} by {failure.by}" if failure and failure.by else task.state
     reason = BY_WHOM.sub("", task.reason)
+    stuck = not failure and reason == NEVER
     details = []
     if failure and failure.cause in NOT_IN_STATE and not reason.startswith(NOT_STARTED):
         details.append(failure.text)
     if reason and not reason.startswith(SAYS_NOTHING_NEW):
         # Of those of the chains that are tracked more is known, and said in the reason.
-        details.append(f"{reason}, so that it never starts" if reason == NEVER else reason)
+        details.append(f"{reason}, so that it never starts" if stuck else reason)
     return f"{state} ({', '.join(details)})" if details else state
