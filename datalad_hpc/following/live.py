@@ -208,16 +208,22 @@ def _new(look: Look, each: Followed, *, heading: bool) -> Iterator[Result]:
     entry, tail = each.entry, each.tail
     try:
         for number, block in enumerate(tail.read()):
+            yield from _notes(look, each)
             found = Found(tail.path, tail.path)
-            if tail.begun_again > each.told:
-                each.told = tail.begun_again
-                text = f"The log of job {entry.label} begins again: it was cut short or replaced"
-                yield log_result(look, entry, "ok", text, found)
             yield piece_result(look, entry, found, block, heading=heading and not number)
             each.grew = time.monotonic()
+        yield from _notes(look, each)
     except OSError as error:
         each.is_done = True
         yield log_result(look, entry, "error", f"Job {entry.label}: {file_system_says(error)}")
+
+
+def _notes(look: Look, each: Followed) -> Iterator[Result]:
+    """What is to be known of the file before what comes next."""
+    if each.tail.begun_again > each.told:
+        each.told = each.tail.begun_again
+        text = f"The log of job {each.entry.label} begins again: it was cut short or replaced"
+        yield log_result(look, each.entry, "ok", text, Found(each.tail.path, each.tail.path))
 
 
 def _end(look: Look, states: States, each: Followed) -> Iterator[Result]:
