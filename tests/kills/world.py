@@ -71,6 +71,9 @@ class World:
     def reschedule(self, death: Death | None = None, **options: Any) -> Outcome:
         return self._outcome("reschedule", (), death, scheduler=self.scheduler, **options)
 
+    def reschedule_failed(self, death: Death | None = None) -> Outcome:
+        return self._outcome("reschedule", (), death, failed=True)
+
     def finish(self, death: Death | None = None, **options: Any) -> Outcome:
         return self._outcome("finish", (), death, **options)
 
