@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.commands.conftest import Lab, ask_store, text_of
+from datalad_hpc.workplace import Workplace
+from tests.commands.conftest import Lab, ask_store, stand_in, text_of
 from tests.commands.test_failed_tasks import record_of
 from tests.helpers import wait_for
 
@@ -305,3 +310,135 @@ def test_what_waits_in_vain_is_ended_and_submitted_again(dataset: Any) -> None:
     lab.wait()
     assert says("sacct", "-nXPo", "state", "-j", waiting).startswith("CANCELLED")
     assert [each["status"] for each in lab.finish()] == ["ok", "ok"]
+
+
+# Nothing is lost
+
+
+def in_a_process(lab: Lab, *arguments: str) -> subprocess.Popen[str]:
+    datalad = str(Path(sys.executable).parent / "datalad")
+    argv = [datalad, "-f", "json", "reschedule", "--failed", *arguments]
+    return subprocess.Popen(argv, cwd=lab.root, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_at_once_submit_once(local_failed: tuple[Lab, str]) -> None:
+    lab, first = local_failed
+    # Wherever they meet: each has looked before the other one has submitted.
+    with Workplace.of(lab.dataset, "test").save_lock():
+        both = [in_a_process(lab, "--scale", "cpus=2", first) for _ in range(2)]
+        time.sleep(3)
+    said = [json.loads(line) for each in both for line in each.communicate()[0].splitlines()]
+    ok = [each for each in said if each["status"] == "ok"]
+    assert len(ok) == 1, said
+    lab.wait()
+    assert (lab.root / "out" / "tries").read_text().split() == [first, ok[0]["slurm_job_id"]]
+
+
+@pytest.mark.slurm
+def test_a_refused_submission_leaves_all_as_it_was(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    first = a_failed_job(lab)
+    before = ask_store(lab, "SELECT * FROM jobs"), ask_store(lab, "SELECT * FROM claims")
+    (said,) = retry(lab, resources=["partition=nowhere"])
+    assert said["status"] == "impossible"
+    assert f"Job {first} was not submitted again and stays open as it was: " in text_of(said)
+    assert "invalid partition" in text_of(said)
+    assert (ask_store(lab, "SELECT * FROM jobs"), ask_store(lab, "SELECT * FROM claims")) == before
+    assert lab.schedule("sbatch job.sh", outputs=["out/"])["status"] == "impossible"
+    (closed,) = lab.finish(close_failed_jobs=True)
+    assert (closed["slurm_job_id"], closed["status"]) == (first, "ok")
+
+
+@pytest.mark.slurm
+def test_an_interrupted_one_is_adopted_as_the_newest(dataset: Any, before: Path) -> None:
+    lab = Lab(dataset, "slurm")
+    first = a_failed_job(lab)
+    repair(lab)
+    stand_in(before, "sbatch", 'REAL "$@" >/dev/null; kill -9 $PPID\n')
+    assert in_a_process(lab).wait() == -signal.SIGKILL
+    (before / "sbatch").unlink()
+    (second,) = lab.listed()
+    assert second not in ("", first)
+    assert second.isdecimal()
+    lab.wait()
+    (done,) = lab.finish(first)
+    assert done["status"] == "ok", text_of(done)
+    assert (lab.root / "out" / "tries").read_text().split() == [first, second]
+    assert f"slurm-{second}.out" in lab.committed()
+    assert [each["job_id"] for each in record_of(lab)["hpc"]["attempts"]] == [first]
+
+
+@pytest.mark.slurm
+def test_one_that_was_never_accepted_is_put_back(dataset: Any, before: Path) -> None:
+    lab = Lab(dataset, "slurm")
+    first = a_failed_job(lab)
+    kept = ask_store(lab, "SELECT * FROM jobs"), ask_store(lab, "SELECT * FROM claims")
+    stand_in(before, "sbatch", "kill -9 $PPID\n")
+    assert in_a_process(lab).wait() == -signal.SIGKILL
+    assert ask_store(lab, "SELECT state FROM jobs") == [("submitting",)]
+    (before / "sbatch").unlink()
+    assert [*lab.listed()] == [first]
+    assert (ask_store(lab, "SELECT * FROM jobs"), ask_store(lab, "SELECT * FROM claims")) == kept
+
+
+# Which jobs
+
+
+def test_what_completed_without_its_outputs_runs_again_when_named(local_lab: Lab) -> None:
+    local_lab.script("[ -e repaired ] && touch made; true")
+    first = local_lab.schedule("sbatch job.sh", outputs=["made"])["slurm_job_id"]
+    local_lab.wait()
+    repair(local_lab)
+    (said,) = retry(local_lab)
+    assert said["status"] == "notneeded"
+    (again,) = retry(local_lab, first)
+    assert again["status"] == "ok", text_of(again)
+    assert "completed, but did not produce made" in text_of(again)
+    local_lab.wait()
+    assert local_lab.finish()[-1]["status"] == "ok"
+    (before,) = record_of(local_lab)["hpc"]["attempts"]
+    assert before["failure"] == {"cause": "missing-output", "outputs": ["made"]}
+
+
+def test_what_the_user_ended_runs_again_only_when_named(local_failed: tuple[Lab, str]) -> None:
+    lab, first = local_failed
+    ask_store(lab, "UPDATE jobs SET cancelled = '2026-01-01T00:00:00+00:00'")
+    (said,) = retry(lab)
+    assert said["status"] == "notneeded"
+    assert "was cancelled" in text_of(said)
+    repair(lab)
+    (again,) = retry(lab, first)
+    assert again["status"] == "ok", text_of(again)
+    assert ask_store(lab, "SELECT cancelled FROM jobs") == [("",)]
+    lab.wait()
+    assert lab.finish()[-1]["status"] == "ok"
+
+
+def test_what_a_program_submitted_is_not_tried_again(local_lab: Lab) -> None:
+    local_lab.script("exit 1")
+    local_lab.script("sbatch job.sh", "program.sh")
+    (local_lab.root / "program.sh").chmod(0o755)
+    job = local_lab.schedule("./program.sh", outputs=["made"], submits=True)
+    assert job["status"] == "ok", text_of(job)
+    local_lab.wait()
+    (said,) = retry(local_lab)
+    assert said["status"] == "impossible"
+    assert "schedule the program anew" in text_of(said)
+
+
+def test_in_an_alternative_directory(local_lab: Lab, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    local_lab.write("input")
+    local_lab.schedule(
+        "cp input made; [ -e repaired ]", inputs=["input"], outputs=["made"], alt_dir=str(there)
+    )
+    local_lab.wait()
+    (there / "repaired").touch()
+    (again,) = retry(local_lab)
+    assert again["status"] == "ok", text_of(again)
+    local_lab.wait()
+    (done,) = local_lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert "made" in local_lab.committed()
+    assert not (there / "made").exists()
