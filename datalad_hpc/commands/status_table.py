@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from datalad.support import ansi_colors as colors
@@ -59,9 +60,13 @@ def lines_of(listed: Sequence[Result], width: int | None) -> Iterator[str]:
     columns = [name for name in titles if any(row[name] for row in rows[1:])]
     widths = {name: max(len(row[name]) for row in rows) for name in columns}
     yield _line(titles, widths, width)
-    for res, row in zip(listed, rows[1:], strict=True):
-        yield _line(row, widths, width, _color(res))
-        yield from _remarks(res)
+    remarks = [tuple(_remarks(res)) for res in listed]
+    for remark, group in groupby(zip(remarks, listed, rows[1:], strict=True), lambda each: each[0]):
+        alike = [_line(row, widths, width, _color(res)) for _, res, row in group]
+        yield from alike
+        # A crowd that waits for the same has it said once.
+        whose = f"these {len(alike):,}: " if len(alike) > 1 else ""
+        yield from (f"{INDENT}{whose}{line}" for line in remark)
     yield from _closing(listed)
 
 
@@ -163,13 +168,13 @@ def _remarks(res: Result) -> Iterator[str]:
 
     if "outlook" in res:
         color = colors.RED if res["outlook"] == "never" else None
-        yield INDENT + colors.color_word(visible_line(_waiting(res)), color)
+        yield colors.color_word(visible_line(_waiting(res)), color)
     elif "advice" in res:
-        yield INDENT + visible_line(res["advice"])
+        yield visible_line(res["advice"])
     elif chain := res.get("chain_note"):
-        yield INDENT + visible_line(chain)
+        yield visible_line(chain)
     if note := res.get("note"):
-        yield INDENT + visible_line(note)
+        yield visible_line(note)
 
 
 def _waiting(res: Result) -> str:

@@ -114,6 +114,13 @@ def test_why_a_job_waits_stands_below_it() -> None:
     assert second.strip().startswith("pending (BeginTime): it waits for the time; expected to ")
 
 
+def test_what_many_wait_for_is_said_once() -> None:
+    waits = {"outlook": "waits", "reason": "Priority", "why": "waits for its turn"}
+    lines = shown(*(listed(number, **waits) for number in range(3)), listed(4))
+    assert lines[4].strip() == "these 3: pending (Priority): it waits for its turn"
+    assert len(lines) == 1 + 4 + 1 + 1
+
+
 def test_the_way_out_of_failures_comes_once_at_the_end() -> None:
     failed = [
         listed(number, state="failed", failed=True, failure_text="timeout") for number in range(30)
@@ -206,7 +213,7 @@ def test_thousands_of_lines_take_no_time() -> None:
     waits = {"outlook": "waits", "reason": "Priority", "why": "waits for its turn"}
     results = [listed(number, **waits) for number in range(5000)]
     start = time.monotonic()
-    assert len(shown(*results, width=80)) == 1 + 2 * 5000 + 1
+    assert len(shown(*results, width=80)) == 1 + 5000 + 1 + 1
     assert time.monotonic() - start < 5
 
 
