@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-OURS = {"jobs.db", "jobs.db-made"}
+OURS = {"auto-finish", "jobs.db", "jobs.db-made"}
 """What may lie in our folder in Git's."""
 
 
