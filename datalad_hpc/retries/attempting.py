@@ -23,6 +23,7 @@ from datalad_hpc.status import Submission, TaskStatus
 from datalad_hpc.store.attempts import begin_again
 from datalad_hpc.store.rows import now
 from datalad_hpc.submissions import submission_lock
+from datalad_hpc.submitting.auto_finish import with_auto_finish
 from datalad_hpc.submitting.reserved import submit_reserved
 
 
@@ -110,7 +111,8 @@ def attempt(this: Round, found: Failed, wishes: Wishes) -> Result:
                 return _too_late(this, found)
         here = replace(again, claims=fresh.claims)
         submission = submit_reserved(workplace, store, scheduler, plan, here, descriptor)
-    return _submitted(this, found, again, plan, submission)
+    submitted = _submitted(this, found, again, plan, submission)
+    return with_auto_finish(workplace, store, scheduler, plan, submitted)
 
 
 def _again(found: Failed, fresh: Job, request: Request) -> Job:

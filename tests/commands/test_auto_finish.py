@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datalad_hpc.submitting.auto_finish import _minutes
-from tests.commands.conftest import Lab, ask_store, stand_in, text_of
+from tests.commands.conftest import QUIET, Lab, ask_store, stand_in, text_of
 from tests.commands.soundness import assert_sound
 from tests.helpers import wait_for
 
@@ -197,3 +197,15 @@ def test_modules_of_the_dataset_are_not_imported(local_lab: Lab, tmp_path: Path)
 )
 def test_times_of_sbatch(text: str, minutes: int) -> None:
     assert _minutes(text) == minutes
+
+
+def test_a_job_that_is_tried_again_is_finished_too(lab: Lab) -> None:
+    lab.script("echo x > out; test -e .git/repaired")
+    first = lab.schedule("sbatch job.sh", outputs=["out"], auto_finish=True)
+    wait_for(lambda: log_of(lab, first["slurm_job_id"]).exists())
+    lab.wait()
+    (lab.root / ".git" / "repaired").touch()
+    (again,) = lab.dataset.reschedule(failed=True, **QUIET)
+    assert again["auto_finish"] not in ("", first["auto_finish"])
+    wait_for(lambda: is_all_finished(lab))
+    assert commits(lab) == 1
