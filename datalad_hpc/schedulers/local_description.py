@@ -8,10 +8,10 @@ import pwd
 from typing import Any
 
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.requested import OPTIONS
 from datalad_hpc.schedulers.arrays import array_indices
 from datalad_hpc.schedulers.base import Handover
 from datalad_hpc.schedulers.local_job import LocalJob
-from datalad_hpc.schedulers.local_requests import OPTIONS
 from datalad_hpc.schedulers.local_spool import now
 from datalad_hpc.schedulers.sbatch import BatchCommand, job_name, work_folder
 

@@ -37,7 +37,7 @@ class LocalJob:
     dependency: str = ""
     cpus_per_task: str = ""
     requested: Mapping[str, str] = field(default_factory=dict)
-    """Options by long name that say what it needs; see :mod:`.local_requests`."""
+    """Options by long name that say what it needs; see :mod:`datalad_hpc.requested`."""
     umask: int = 0o022
     job_id: int = 0
 

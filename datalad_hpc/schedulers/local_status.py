@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from datalad_hpc.outlook import Chance, Outlook
+from datalad_hpc.requested import requested_by
 from datalad_hpc.schedulers.local_dependencies import SINGLETON, Verdict, parse_dependencies
 from datalad_hpc.schedulers.local_ending import end_unseen
 from datalad_hpc.schedulers.local_job import LocalJob, Progress
-from datalad_hpc.schedulers.local_requests import requested_by
 from datalad_hpc.schedulers.local_spool import Spool
 from datalad_hpc.schedulers.local_tasks import PARTITION, alive, host
 from datalad_hpc.status import JobStatus, Phase, TaskStatus

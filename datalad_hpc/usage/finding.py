@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from datalad_hpc.commit.repository import Repository
 from datalad_hpc.finish.selecting import named_tasks
@@ -15,9 +15,10 @@ from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import all_names
 from datalad_hpc.polling import Answers, ask
 from datalad_hpc.schedulers.base import Scheduler
+from datalad_hpc.status import JobStatus
 from datalad_hpc.store import Store
-from datalad_hpc.store.ended import ended_jobs
-from datalad_hpc.usage.kept import of_ended, of_open
+from datalad_hpc.store.history import all_jobs, ends_of
+from datalad_hpc.usage.kept import uses_of
 from datalad_hpc.usage.recorded import of_records
 from datalad_hpc.usage.values import JobUse
 from datalad_hpc.workplace import Workplace
@@ -54,9 +55,10 @@ class Finder:
 
     def all(self) -> Found:
         """All jobs in the store that ended, in part at least; without any, those of records."""
-        kept = ended_jobs(self.store) if self.store else []
-        if kept:
-            return Found([use for job in kept for use in of_ended(job)])
+        jobs = all_jobs(self.store) if self.store else []
+        kept = self._kept(jobs)
+        if uses := [use for job in jobs for use in kept[job.key]]:
+            return Found(uses)
         repository = Repository.find(self.workplace.root)
         return Found(self._records(repository, [repository.tip]) if repository.tip else [])
 
@@ -97,22 +99,21 @@ class Finder:
         left = [name for name in names if not by_name[name] and name not in found.silent]
         return by_name, left
 
+    def _kept(
+        self, jobs: Sequence[Job], answers: Mapping[int, JobStatus] = MappingProxyType({})
+    ) -> dict[int, list[JobUse]]:
+        """By row what is kept of jobs, and what is answered now for those that are open."""
+        kept = ends_of(self.store, [job.key for job in jobs]) if self.store and jobs else {}
+        both = {job.key: _together(answers.get(job.key), kept.get(job.key)) for job in jobs}
+        return {job.key: uses_of(job, both[job.key]) for job in jobs}
+
     def _uses(self, jobs: Sequence[Job]) -> dict[int, list[JobUse]]:
         """By row; the scheduler is asked once for all that are open."""
-        assert self.store
-        kept = {job.key: job for job in ended_jobs(self.store, [job.key for job in jobs])}
         live = [job for job in jobs if job.state is JobState.OPEN]
         answers = ask(live, self.scheduler_named, facts=True) if live else Answers()
         for error in answers.failures:
             lgr.warning("%s", error)
-        uses: dict[int, list[JobUse]] = defaultdict(list)
-        for job in jobs:
-            ended = kept.get(job.key)
-            if status := answers.of(job):
-                uses[job.key] = of_open(job, status, ended.tasks if ended else ())
-            elif ended:
-                uses[job.key] = of_ended(ended)
-        return uses
+        return self._kept(jobs, answers.statuses)
 
     def _by_id(self, repository: Repository, names: Sequence[str]) -> dict[str, list[JobUse]]:
         """Jobs by name, of the records in the history of what is checked out."""
@@ -132,6 +133,15 @@ class Finder:
         return of_records(self.workplace.root, logged(repository, *limits))
 
 
+def _together(told: JobStatus | None, kept: JobStatus | None) -> JobStatus:
+    """What the scheduler says of tasks, and what is kept of those that it was not asked for."""
+    if not told or not kept:
+        return told or kept or JobStatus("", ())
+    asked_for = {task.index for task in told.tasks}
+    over = (task for task in kept.tasks if task.index not in asked_for)
+    return replace(told, tasks=(*over, *told.tasks))
+
+
 def _is_called(job: Job, name: str, tasks: Mapping[str, Collection[int]]) -> bool:
     return name in all_names(job) or any(
         whole in tasks and name.startswith(f"{whole}_") for whole in all_names(job)
@@ -139,8 +149,8 @@ def _is_called(job: Job, name: str, tasks: Mapping[str, Collection[int]]) -> boo
 
 
 def _meant(uses: Sequence[JobUse], job: Job, name: str) -> list[JobUse]:
-    """All of a job, one of a program's jobs, or one task."""
-    if name == job.label and job.members:
+    """All of a job, one of a program's jobs, one attempt, or one task."""
+    if name == job.label:
         return list(uses)
     return [found for use in uses for found in _named(use, name)]
 

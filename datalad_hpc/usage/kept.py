@@ -1,66 +1,36 @@
-"""What the store, and for open jobs the scheduler, tells of usage."""
+"""Pure: what a job used, as the store keeps it or its scheduler tells it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timezone
 
-from datalad_hpc.job import Job
+from datalad_hpc.job import Job, JobState
+from datalad_hpc.shares import asked_by_id, tasks_by_id
 from datalad_hpc.spent import Asked, Measured, number
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
-from datalad_hpc.store.ended import EndedJob, EndedTask
 from datalad_hpc.usage.values import JobUse, TaskUse
 
 
-def of_ended(job: EndedJob) -> list[JobUse]:
-    """What a job used as it is kept in the store; of a submission program each of its jobs."""
-    told = {"": job.facts, **job.facts.get("jobs", {})}
+def uses_of(job: Job, status: JobStatus) -> list[JobUse]:
+    """What a job used; of a submission program each of its jobs, of a retried one each attempt."""
+    asked = asked_by_id(job, status)
+    commits = {part.index: part.commit for part in job.parts if part.state is JobState.FINISHED}
+    whole = job.commit if job.state is JobState.FINISHED else ""
     return [
         JobUse.of(
-            job_id or job.label,
-            job.scheduler,
-            job.command,
-            Asked.of_facts(told.get(job_id, {})),
-            [
-                TaskUse(task.index, task.state, Measured.of_facts(task.facts), task.commit)
-                for task in job.tasks
-                if task.job_id == job_id
-            ],
-        )
-        for job_id in dict.fromkeys(task.job_id for task in job.tasks)
-    ]
-
-
-def of_open(job: Job, status: JobStatus, ended: Iterable[EndedTask] = ()) -> list[JobUse]:
-    """What an open job used so far, as its scheduler tells.
-
-    Parameters
-    ----------
-    ended:
-      Tasks of a sweep that are over, and which the scheduler was not asked for.
-    """
-    told = {"": status.facts, **status.facts.get("jobs", {})}
-    tasks = [(task.job_id, _of_status(task)) for task in status.tasks]
-    over = [
-        ("", TaskUse(task.index, task.state, Measured.of_facts(task.facts), task.commit))
-        for task in ended
-        if job.parts and all(task.index != other.index for _, other in tasks)
-    ]
-    return [
-        JobUse.of(
-            job_id or job.label,
+            job_id,
             job.scheduler,
             job.request.command,
-            Asked.of_facts(told.get(job_id, {})),
-            [task for whose, task in (*over, *tasks) if whose == job_id],
+            asked.get(job_id, Asked()),
+            [_use(task, commits.get(task.index or 0, whole)) for task in tasks],
         )
-        for job_id in dict.fromkeys(whose for whose, _ in (*over, *tasks))
+        for job_id, tasks in tasks_by_id(job, status).items()
     ]
 
 
-def _of_status(task: TaskStatus) -> TaskUse:
+def _use(task: TaskStatus, commit: str) -> TaskUse:
     if task.phase is not Phase.LIVE:
-        return TaskUse(task.index, task.state, Measured.of_task(task))
+        return TaskUse(task.index, task.state, Measured.of_task(task), commit)
     # While it runs only its time is certain.
     so_far = (datetime.now(timezone.utc) - task.started).total_seconds() if task.started else None
-    return TaskUse(task.index, task.state, Measured(number(so_far)))
+    return TaskUse(task.index, task.state, Measured(number(so_far)), commit)

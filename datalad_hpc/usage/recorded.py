@@ -13,7 +13,7 @@ from datalad_hpc.errors import BadRequest
 from datalad_hpc.history.records import RecordedCommit
 from datalad_hpc.record import Record
 from datalad_hpc.schedulers.arrays import array_indices
-from datalad_hpc.spent import Asked, Measured, Spent
+from datalad_hpc.spent import Asked, Measured, Spent, number
 from datalad_hpc.usage.values import JobUse, TaskUse
 
 LONGEST_FACTS_FILE = 2**27
@@ -30,12 +30,21 @@ def of_records(root: Path, commits: Iterable[RecordedCommit]) -> list[JobUse]:
     commits:
       Those whose record is broken, or of no job, are passed over.
     """
-    jobs: dict[Any, list[_Told]] = defaultdict(list)
+    found: dict[Any, list[JobUse]] = {}
+    sweeps: dict[Any, list[_Part]] = defaultdict(list)
     for commit in commits:
-        if commit.record and commit.record.job_id:
-            told = _Told(commit.commit, commit.record)
-            jobs[told.whose].append(told)
-    return [use for told in jobs.values() for use in _of_job(root, told)]
+        if not (commit.record and commit.record.job_id):
+            continue
+        told = _Told(commit.commit, commit.record)
+        if told.index is None:
+            found[told.commit] = _of_job(root, told)
+        else:
+            for part in _parts(told, told.index):
+                # In the place of the first of its tasks.
+                found.setdefault(part.whose, [])
+                sweeps[part.whose].append(part)
+    found.update({whose: [_of_sweep(parts)] for whose, parts in sweeps.items()})
+    return [use for uses in found.values() for use in uses]
 
 
 @dataclass(frozen=True)
@@ -57,19 +66,6 @@ class _Told:
         return index if is_one else None
 
     @property
-    def job_id(self) -> str:
-        """That of the sweep for one of its tasks."""
-        suffix = "" if self.index is None else f"_{self.index}"
-        return self.record.job_id.removesuffix(suffix)
-
-    @property
-    def whose(self) -> Any:
-        """By what a sweep is told from others that had its id earlier, or elsewhere."""
-        if self.index is None:
-            return self.commit
-        return self.job_id, str(self.own.get("cluster")), str(self.own.get("submitted"))
-
-    @property
     def state(self) -> str:
         """The scheduler's word for the only task."""
         word = self.own.get("state")
@@ -86,51 +82,87 @@ class _Told:
         return told if isinstance(told, dict) else {}
 
 
-def _of_job(root: Path, told: Sequence[_Told]) -> list[JobUse]:
-    first = told[0]
-    command = first.record.request.command
-    asked = Asked.of_json(first.own.get("asked"))
-    if first.index is not None:
-        tasks = [
-            TaskUse(each.index, each.state, Measured.of_json(each.own), each.commit)
-            for each in sorted(told, key=lambda each: each.index or 0)
-        ]
-        return [JobUse.of(first.job_id, first.scheduler, command, asked, tasks)]
-    if first.of_jobs:
-        return _of_program(root, first)
-    if not first.record.tasks:
-        task = TaskUse(None, first.state, Measured.of_json(first.own), first.commit)
-        return [JobUse.of(first.job_id, first.scheduler, command, asked, [task])]
-    usage = first.own.get("usage")
-    spent = Spent.of_json({**first.own, **(usage if isinstance(usage, dict) else {})})
-    states = {state: _count(spec) for state, spec in first.record.tasks.items()}
-    use = JobUse(first.job_id, first.scheduler, command, asked, spent, states, (first.commit,))
-    return [replace(use, tasks=_tasks(root, first).get("", ()))]
+@dataclass(frozen=True)
+class _Part:
+    """One task of a sweep, as it was tried once."""
+
+    told: _Told
+    job_id: str
+    submitted: str
+    asked: Asked
+    use: TaskUse
+
+    @property
+    def whose(self) -> Any:
+        """By what its sweep is told from others that had the id earlier, or elsewhere."""
+        return self.job_id, self.submitted
 
 
-def _of_program(root: Path, told: _Told) -> list[JobUse]:
-    states = told.own.get("jobs")
-    of_tasks = _tasks(root, told)
-    return [
+def _parts(told: _Told, index: int) -> Iterable[_Part]:
+    """The task as it was tried at last, and before."""
+    suffix = f"_{index}"
+    for job_id, used in told.of_jobs.items():
+        if job_id != told.record.job_id and isinstance(used, dict):
+            state = next(iter(_numbers(used.get("states"))), "")
+            use = TaskUse(index, state, Measured.of_json(used), told.commit)
+            asked, when = Asked.of_json(used.get("asked")), str(used.get("submitted"))
+            yield _Part(told, job_id.removesuffix(suffix), when, asked, use)
+    use = TaskUse(index, told.state, Measured.of_json(told.own), told.commit)
+    asked, when = Asked.of_json(told.own.get("asked")), str(told.own.get("submitted"))
+    yield _Part(told, told.record.job_id.removesuffix(suffix), when, asked, use)
+
+
+def _of_sweep(parts: Sequence[_Part]) -> JobUse:
+    first = parts[0]
+    tasks = sorted((part.use for part in parts), key=lambda use: use.index or 0)
+    command = first.told.record.request.command
+    return JobUse.of(first.job_id, first.told.scheduler, command, first.asked, tasks)
+
+
+def _of_job(root: Path, told: _Told) -> list[JobUse]:
+    record, own = told.record, told.own
+    if told.of_jobs:
+        return _of_each_id(root, told)
+    asked, command = Asked.of_json(own.get("asked")), record.request.command
+    if not record.tasks:
+        task = TaskUse(None, told.state, Measured.of_json(own), told.commit)
+        return [JobUse.of(record.job_id, told.scheduler, command, asked, [task])]
+    usage = own.get("usage")
+    spent = Spent.of_json({**own, **(usage if isinstance(usage, dict) else {})})
+    states = {state: _count(spec) for state, spec in record.tasks.items()}
+    use = JobUse(record.job_id, told.scheduler, command, asked, spent, states, (told.commit,))
+    return [_with_tasks(use, _tasks(root, told))]
+
+
+def _of_each_id(root: Path, told: _Told) -> list[JobUse]:
+    """Of a submission program, or of an array that was tried again in part."""
+    tasks = _tasks(root, told)
+    uses = [
         JobUse(
             job_id,
             told.scheduler,
             told.record.request.command,
             Asked.of_json(used.get("asked")),
             Spent.of_json(used),
-            _counted(states.get(job_id) if isinstance(states, dict) else None),
+            _numbers(used.get("states")),
             (told.commit,),
-            of_tasks.get(job_id, ()),
         )
         for job_id, used in told.of_jobs.items()
         if isinstance(used, dict)
     ]
+    return [_with_tasks(use, tasks) for use in uses]
 
 
-def _counted(states: Any) -> dict[str, int]:
-    """Numbers of tasks by state; a plain job has no indices."""
+def _with_tasks(use: JobUse, tasks: Mapping[str, Sequence[TaskUse]]) -> JobUse:
+    """The job with its tasks, if they are known one by one."""
+    found = tasks.get(use.job_id, tasks.get("", ()))
+    return replace(use, tasks=found) if len(found) == use.number else use
+
+
+def _numbers(states: Any) -> dict[str, int]:
+    """How many tasks have which state."""
     told = states if isinstance(states, dict) else {}
-    return {state: _count(spec) if spec else 1 for state, spec in told.items()}
+    return {state: int(many) for state, many in told.items() if number(many)}
 
 
 def _count(spec: Any) -> int:

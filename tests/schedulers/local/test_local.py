@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datalad_hpc.errors import SchedulerUnreachable, SubmissionRefused
+from datalad_hpc.requested import requested_by
 from datalad_hpc.schedulers.base import Handover
-from datalad_hpc.schedulers.local_requests import requested_by
 from datalad_hpc.status import Phase
 
 if TYPE_CHECKING:
