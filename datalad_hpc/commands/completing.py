@@ -23,6 +23,8 @@ class OpenJobIds(argparse.Action):
 
     with_history = False
     """Whether jobs that are over are offered too, and tasks of every array."""
+    only_with = ""
+    """An option without which something else than ids is meant."""
 
     def __call__(
         self,
@@ -41,6 +43,8 @@ class OpenJobIds(argparse.Action):
 
         from datalad_hpc.errors import HpcError
 
+        if cls.only_with and not getattr(parsed_args, cls.only_with, None):
+            return []
         try:
             return job_ids(_workplace(parsed_args), prefix, with_history=cls.with_history)
         except (HpcError, NoDatasetFound, OSError, ValueError):
@@ -51,6 +55,27 @@ class AllJobIds(OpenJobIds):
     """The same for commands that know the history too."""
 
     with_history = True
+
+
+class FailedJobIds(OpenJobIds):
+    """The same where the option ``--failed`` makes them ids of open jobs."""
+
+    only_with = "failed"
+
+
+class FurtherJobIds(OpenJobIds):
+    """The same for an option that can be given more than once."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add to what was typed before, as the action "append" does."""
+        before = getattr(namespace, self.dest, None) or ()
+        setattr(namespace, self.dest, [*before, values])
 
 
 def _workplace(parsed_args: argparse.Namespace) -> Workplace:

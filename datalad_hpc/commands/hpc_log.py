@@ -15,6 +15,7 @@ from datalad.support.constraints import EnsureInt, EnsureNone, EnsureRange
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
+from datalad_hpc.commands.completing import AllJobIds
 from datalad_hpc.commands.shared import as_tuple, opened
 from datalad_hpc.interruption import interruptible
 
@@ -43,6 +44,7 @@ class HpcLog(Interface):
             args=("job_ids",),
             metavar="JOBID",
             nargs="*",
+            action=AllJobIds,
             doc="id of a job, or of a task (123_4); by default the newest job.",
         ),
         dataset=Parameter(

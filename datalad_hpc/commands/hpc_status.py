@@ -12,6 +12,7 @@ from datalad.support.constraints import EnsureNone, EnsureStr
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
+from datalad_hpc.commands.completing import AllJobIds
 from datalad_hpc.commands.exit_codes import tell_exit_code, with_exit_code
 from datalad_hpc.commands.shared import as_tuple, opened
 from datalad_hpc.interruption import interruptible
@@ -44,6 +45,7 @@ class HpcStatus(Interface):
             args=("job_ids",),
             metavar="JOBID",
             nargs="*",
+            action=AllJobIds,
             doc="""ids of the jobs to show, also of those that are over, or ID_TASK
             for one task of an array; by default all open ones.""",
         ),

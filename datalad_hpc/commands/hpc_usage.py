@@ -14,6 +14,7 @@ from datalad.support.constraints import EnsureNone, EnsureStr
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
+from datalad_hpc.commands.completing import AllJobIds
 from datalad_hpc.commands.shared import as_tuple, opened_if_there
 from datalad_hpc.interruption import interruptible
 
@@ -38,6 +39,7 @@ class HpcUsage(Interface):
             args=("names",),
             metavar="JOBID|REVISION",
             nargs="*",
+            action=AllJobIds,
             doc="""ids of jobs, or ID_TASK for one task, or revisions as git log
             takes them: a range such as HEAD~5.. or a branch, or one commit.
             By default all jobs in the job store, or in a clone that has

@@ -12,6 +12,7 @@ from datalad.support.constraints import EnsureInt, EnsureNone, EnsureRange, Ensu
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
+from datalad_hpc.commands.completing import FailedJobIds
 from datalad_hpc.commands.shared import (
     alternative_option,
     assume_ready_option,
@@ -46,6 +47,7 @@ class Reschedule(Interface):
             args=("revision",),
             metavar="REVISION|JOBID",
             nargs="*",
+            action=FailedJobIds,
             doc="""commit whose job is run again; by default the one checked out. With
             --failed ids of open jobs, or of tasks of sweeps (ID_4); by default all
             that have failed, but for those that you cancelled.""",

@@ -16,6 +16,7 @@ from datalad.support.constraints import (
 )
 from datalad.support.param import Parameter
 
+from datalad_hpc.commands.completing import FurtherJobIds
 from datalad_hpc.commands.shared import alternative_option, assume_ready_option, jobs_option
 
 
@@ -167,7 +168,7 @@ PARAMETERS = dict(
         args=("--after",),
         dest="after",
         metavar="JOBID",
-        action="append",
+        action=FurtherJobIds,
         doc="""start the job only after this one, or this task (ID_4), has succeeded.
         Not needed for jobs that make an input: these are waited for in any case.
         [CMD: Can be given more than once. CMD]""",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from datalad_hpc.commands.completing import AllJobIds, job_ids
+from datalad_hpc import command_suite
+from datalad_hpc.commands.completing import AllJobIds, OpenJobIds, job_ids
 from datalad_hpc.workplace import Workplace
 from tests.commands.conftest import Lab
 
@@ -62,6 +63,20 @@ def test_tab(lab: Lab) -> None:
     assert offered(f"datalad finish -d {lab.root} ", lab.root.parent) == ["2", "3"]
     assert offered(f"datalad -C {lab.root} finish ", lab.root.parent) == ["2", "3"]
     assert offered("datalad finish -d elsewhere ", lab.root) == []
+    assert offered("datalad hpc-status ", lab.root) == ["1", "2", "3"]
+    assert offered("datalad reschedule --failed ", lab.root) == ["2", "3"]
+    assert offered("datalad reschedule ", lab.root) == []
+    assert offered("datalad schedule --after 2 --after ", lab.root) == ["2", "3"]
+
+
+def test_all_commands_complete_their_ids() -> None:
+    from datalad.cli.parser import setup_parser
+
+    parsers = setup_parser(["datalad"], return_subparsers=True)
+    for command in (names[2] for names in command_suite[1]):
+        for action in parsers[command]._actions:
+            if "JOBID" in str(action.metavar):
+                assert isinstance(action, OpenJobIds), f"{command}: {action.dest}"
 
 
 def test_what_is_over_is_offered_to_commands_that_know_the_history(lab: Lab) -> None:
