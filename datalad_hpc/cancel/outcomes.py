@@ -131,7 +131,8 @@ def _failed(outcome: Outcome, tasks: Sequence[TaskStatus]) -> str:
     job, answer = outcome.job, replace(outcome.answer, tasks=tuple(tasks))
     how = f"{was} cancelled" if all(map(was_cancelled, tasks)) else "did not succeed"
     partly = not job.parts and is_partly_failed(job, answer)
-    out = ways_out(replace(job, job_id=_named(outcome, tasks)), with_good_tasks=partly)
+    named = replace(job, job_id=_named(outcome, tasks))
+    out = ways_out(named, answer, with_good_tasks=partly)
     return f"{who} {how}: {explain(answer)}; {out}"
 
 
