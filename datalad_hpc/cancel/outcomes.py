@@ -184,7 +184,7 @@ def _named(outcome: Outcome, tasks: Sequence[TaskStatus]) -> str:
 
 def _when(tasks: Sequence[TaskStatus]) -> str:
     longest = max((task.elapsed or 0.0 for task in tasks), default=0.0)
-    if not any(task.started or task.elapsed for task in tasks):
+    if not any(task.nodes or task.elapsed for task in tasks):
         return "before it started"
     return f"after {timedelta(seconds=round(longest))}"
 
