@@ -186,6 +186,34 @@ def test_the_message_is_laid_out_as_datalad_slurm_does() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("by", "with_identity", "told"),
+    [("alice", False, "owner"), ("ben", False, "another user"), ("ben", True, "ben")],
+)
+def test_who_cancelled_a_job_is_named_only_if_wished(
+    by: str, with_identity: bool, told: str
+) -> None:
+    ended = task("CANCELLED", Phase.FAILED, reason=f"by {by}")
+    status = JobStatus("42", (ended,), identity={"user": "alice"})
+    style = replace(STYLE, with_identity=with_identity)
+    message = a_message(a_job(), status, style=style)
+    assert record_json(message)["hpc"]["failure"] == {"cause": "cancelled", "by": told}
+    assert with_identity or by not in message
+
+
+@pytest.mark.parametrize("number", [100, 101])
+def test_missing_outputs_of_tasks_are_named_where_they_are_few(number: int) -> None:
+    names = [f"{index}.txt" for index in range(number)]
+    tasks = tuple(
+        task("COMPLETED", Phase.COMPLETED, index, missing=(name,))
+        for index, name in enumerate(names)
+    )
+    job = a_job(tasks=tuple(range(number)))
+    (failure,) = record_json(a_message(job, JobStatus("42", tasks)))["hpc"]["failures"]
+    assert failure["tasks"] == f"0-{number - 1}"
+    assert failure.get("outputs") == (names if number == 100 else None)
+
+
 def test_the_record_has_the_facts_of_the_end() -> None:
     tasks = (
         task("COMPLETED", Phase.COMPLETED, 0, exit_code=0, elapsed=3, peak_memory=5, nodes="n1"),

@@ -26,6 +26,9 @@ from datalad_hpc.record.usage import of_usage
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import ranges
 
+MOST_OUTPUTS = 100
+"""How many missing outputs of an array's tasks a record names; of more it has the tasks."""
+
 
 def state_word(status: JobStatus) -> str:
     """The job's state for the subject line: ``Completed``, ``Timeout``, ``Failed (1 of 3 tasks)``.
@@ -142,15 +145,17 @@ def _own_part(job: Job, status: JobStatus, facts_path: str) -> dict[str, Any]:
 
 def _failures(job: Job, status: JobStatus, style: Style) -> dict[str, Any]:
     """Why the job, or tasks of it, failed."""
+    owner = status.identity.get("user", "")
 
     def kept(failure: Failure) -> Failure:
-        return (
-            failure
-            if style.with_identity
-            else without_name(failure, status.identity.get("user", ""))
-        )
+        return failure if style.with_identity else without_name(failure, owner)
 
-    return failure_fields(status, of_tasks=job.tasks is not None or bool(job.members), kept=kept)
+    has_tasks = job.tasks is not None or bool(job.members)
+    fields = failure_fields(status, of_tasks=has_tasks, kept=kept)
+    for entry in fields.get("failures", ()):
+        if len(entry.get("outputs", ())) > MOST_OUTPUTS:
+            del entry["outputs"]
+    return fields
 
 
 def _of_tasks(job: Job, status: JobStatus, left_out: Collection[int]) -> dict[str, Any]:
