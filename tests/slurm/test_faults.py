@@ -98,6 +98,20 @@ def test_a_job_whose_node_is_lost_is_followed_to_the_end_of_its_next_attempt(
     assert [(task["state"], task["nodes"]) for task in facts["tasks"]] == [("COMPLETED", other)]
 
 
+def test_a_job_whose_node_is_lost_and_that_does_not_run_again_says_so(
+    lab: Lab, cluster: PrivateCluster, nodes_again: None
+) -> None:
+    lab.script("echo $SLURMD_NODENAME > node.txt; sleep 60")
+    job = lab.schedule("sbatch --no-requeue job.sh", outputs=["node.txt"])["slurm_job_id"]
+    node = lab.root / "node.txt"
+    wait_for(lambda: node.exists() and node.read_text())
+    cluster.lose(node.read_text().strip())
+    lab.wait(job)
+    (left,) = lab.finish(job)
+    assert left["failure"] == {"cause": "node-failure"}
+    assert f"`datalad reschedule --failed {job}`" in text_of(left)
+
+
 @pytest.mark.parametrize("option", ["close_failed_jobs", "commit_failed_jobs"])
 def test_a_job_that_the_cluster_has_forgotten_is_ended_by_name_only(
     lab: Lab, cluster: PrivateCluster, option: str
