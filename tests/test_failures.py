@@ -16,6 +16,7 @@ from datalad_hpc.failures import (
     trouble_of,
     without_name,
 )
+from datalad_hpc.finish.deciding import run_again
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 
 NEVER = "DependencyNeverSatisfied"
@@ -152,3 +153,29 @@ def test_tasks_are_together_by_their_failure() -> None:
 )
 def test_nobody_is_named_who_does_not_want_it(by: str, owner: str, kept: str) -> None:
     assert without_name(Failure(Cause.CANCELLED, by=by), owner).by == kept
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["COMPLETED"], ""),
+        (["FAILED"], "run it again (`datalad reschedule --failed 7`), "),
+        (
+            ["COMPLETED", "OUT_OF_MEMORY"],
+            "run it again with more memory (`datalad reschedule --failed 7 --scale mem=2`), ",
+        ),
+        (
+            ["TIMEOUT"],
+            "run it again with more time (`datalad reschedule --failed 7 --scale time=2`), ",
+        ),
+        (
+            ["TIMEOUT", "FAILED", "OUT_OF_MEMORY"],
+            "run it again with more memory and time "
+            "(`datalad reschedule --failed 7 --scale mem=2 time=2`), ",
+        ),
+    ],
+)
+def test_the_way_out_asks_for_more_of_what_was_too_little(states: list[str], told: str) -> None:
+    done = TaskStatus(None, "COMPLETED", Phase.COMPLETED, missing=("out",))
+    tasks = (done if state == "COMPLETED" else failed(state) for state in states)
+    assert run_again("7", JobStatus("7", tuple(tasks))) == told

@@ -23,6 +23,7 @@ from datalad_hpc.results import Result, job_result
 from datalad_hpc.staging.returning import move
 from datalad_hpc.status import JobStatus
 from datalad_hpc.templates import glob_of
+from datalad_hpc.wording import some_of
 
 BATCH_JOBS = 500
 BATCH_FILES = 2_000
@@ -210,7 +211,9 @@ def _outcome_result(finish: Round, ready: Ready, outcome: Recorded) -> Result:
 
 
 def _about_tasks(finish: Round, ready: Ready, status: JobStatus, commit: str) -> Iterator[str]:
-    """What else there is to say where some tasks of an array had failed."""
+    """What else there is to say where outputs are missing, or some tasks of an array had failed."""
+    if missing := dict.fromkeys(path for task in status.tasks for path in task.missing):
+        yield f"it did not produce {some_of(list(missing))}"
     if not is_partly_failed(ready.job, status):
         return
     if finish.wishes.commit_good and not ready.job.request.task_outputs:

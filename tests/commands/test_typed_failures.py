@@ -134,6 +134,7 @@ def test_missing_outputs(lab: Lab) -> None:
     (left,) = lab.finish()
     assert left["failure"] == told
     (done,) = lab.finish(**COMMITTED)
+    assert "it did not produce more.txt, most/" in text_of(done)
     assert done["failure"] == record_of(lab)["hpc"]["failure"] == told
     assert facts_of(lab, job)["tasks"][0]["failure"] == told
     assert [each and each.as_json for each in kept(lab)] == [told]
