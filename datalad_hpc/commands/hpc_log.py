@@ -42,9 +42,9 @@ class HpcLog(Interface):
     _params_ = dict(
         job_ids=Parameter(
             args=("job_ids",),
+            action=AllJobIds,
             metavar="JOBID",
             nargs="*",
-            action=AllJobIds,
             doc="id of a job, or of a task (123_4); by default the newest job.",
         ),
         dataset=Parameter(

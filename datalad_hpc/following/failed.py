@@ -20,7 +20,7 @@ from datalad_hpc.following.showing import (
 )
 from datalad_hpc.following.states import States
 from datalad_hpc.results import Result, error_result, file_system_says, result
-from datalad_hpc.status import Phase, TaskStatus
+from datalad_hpc.status import TaskStatus
 
 LINES = 10
 """How many lines of a log are shown where nobody said."""
@@ -40,7 +40,7 @@ def show_failed(look: Look) -> Iterator[Result]:
     states.ask(tasks, facts=False)
     yield from (error_result(ACTION, look.root, each) for each in states.answers.failures)
     told = [(task, states.of(task)) for task in tasks]
-    failed = [(task, status) for task, status in told if status and status.phase is Phase.FAILED]
+    failed = [(task, status) for task, status in told if status and failure_of(status)]
     with shelf_of(look) as shelf:
         for task, status in failed:
             yield _failed(look, shelf, task, status)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datalad_hpc.finish.selecting import named_tasks
 from datalad_hpc.job import Job, JobState
-from datalad_hpc.members import all_ids, all_names
+from datalad_hpc.members import all_ids, all_names, as_attempted, attempts_at
 from datalad_hpc.results import Result, result
 from datalad_hpc.schedulers.base import Scheduler
 from datalad_hpc.store import Store
@@ -47,13 +47,19 @@ class Task:
 
     job: Job
     job_id: str
-    """That of the job; of one of several jobs of a submission program its own."""
+    """That of the job, of one of several jobs of a submission program, or of an attempt."""
     index: int | None = None
 
     @property
     def label(self) -> str:
         """How the user names it."""
         return self.job_id if self.index is None else f"{self.job_id}_{self.index}"
+
+    @property
+    def is_earlier(self) -> bool:
+        """Whether it was submitted again since."""
+        attempts = attempts_at(self.job, self.index)
+        return any(attempt.job_id == self.job_id for attempt in attempts)
 
     @property
     def commit(self) -> str:
@@ -104,10 +110,13 @@ def _only(tasks: list[Task]) -> list[list[Task]]:
 
 
 def tasks_of(job: Job) -> list[Task]:
-    """All tasks of a job in order."""
-    if not job.members:
-        return list(_numbered(job, job.label, job.tasks))
-    return [task for each in job.members for task in _numbered(job, each.job_id, each.tasks)]
+    """All tasks of a job in order, each as it was last submitted."""
+    if job.members:
+        return [task for each in job.members for task in _numbered(job, each.job_id, each.tasks)]
+    indices = (None,) if job.tasks is None else job.tasks
+    if not job.attempts:
+        return [Task(job, job.label, index) for index in indices]
+    return [Task(job, as_attempted(job, index).label, index) for index in indices]
 
 
 def _numbered(job: Job, job_id: str, indices: Sequence[int] | None) -> Iterator[Task]:
@@ -120,11 +129,23 @@ def _named(name: str, found: Sequence[Job]) -> list[Task]:
         tasks = tasks_of(job)
         if name == job.label:
             return tasks
+        earlier = [
+            task for each in job.attempts for task in _numbered(job, each.job_id, each.tasks)
+        ]
         if name in all_names(job):
-            return [task for task in tasks if task.job_id == name]
-        if named := [task for task in tasks if task.label == name]:
-            return named
+            return [task for task in earlier or tasks if task.job_id == name]
+        for task in (*tasks, *earlier):
+            if name == task.label:
+                return [task]
+        # The newest attempt was at some tasks only: the others are those of the ones before.
+        others = [task for task in tasks if job.attempts and name == f"{job.label}_{task.index}"]
+        if others:
+            return others
     return []
+
+
+def _submitted_before(job: Job) -> list[Task]:
+    return [task for each in job.attempts for task in _numbered(job, each.job_id, each.tasks)]
 
 
 def _none(look: Look) -> Result:

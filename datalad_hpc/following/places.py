@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datalad_hpc.attempt import Attempt
 from datalad_hpc.facts import facts_path_of
 from datalad_hpc.following.meant import Task
 from datalad_hpc.job import ClaimKind, ClaimRole, Job
+from datalad_hpc.member import Member
 from datalad_hpc.plans.logs import place_below
 from datalad_hpc.schedulers.logs import LogFile, log_files, streams
 from datalad_hpc.schedulers.remembered import remembered
@@ -164,9 +166,10 @@ def _base(job: Job, root: str) -> str:
 
 def _handed_over(task: Task) -> tuple[tuple[str, ...], str]:
     """The submission command, and the text of its script."""
-    for member in task.job.members:
-        if member.job_id == task.job_id:
-            return member.submit_line, member.script
+    several: tuple[Member | Attempt, ...] = (*task.job.members, *task.job.attempts)
+    for each in several:
+        if each.job_id == task.job_id:
+            return each.submit_line, each.script
     return task.job.submit_line, task.job.script
 
 

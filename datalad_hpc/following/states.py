@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from datalad_hpc.failures import failure_of
 from datalad_hpc.following.meant import Look, Task
 from datalad_hpc.job import Job, JobState
+from datalad_hpc.members import as_attempted
 from datalad_hpc.polling import Answers, ask, is_forgotten, is_untold, unknown_text
 from datalad_hpc.results import SAYS_NOTHING_NEW, Result
-from datalad_hpc.status import JobStatus, Phase, TaskStatus
-from datalad_hpc.store.newest import ended_tasks
+from datalad_hpc.sizes import span_text
+from datalad_hpc.status import Phase, TaskStatus
+from datalad_hpc.store.history import ends_of
 
 
 @dataclass
@@ -30,16 +31,24 @@ class States:
 
     def of(self, task: Task) -> TaskStatus | None:
         """The status of a task; ``None`` where it is not known."""
-        answer = self.answers.of(task.job)
-        for told in (answer.tasks if answer else (), self._of_store(task.job)):
+        for told in self._told(task):
             for status in told:
                 if status.index == task.index and status.job_id in ("", task.job_id):
                     return None if is_untold(status) else status
         return None
 
+    def _told(self, task: Task) -> Iterator[Sequence[TaskStatus]]:
+        """What is known of tasks, the best first."""
+        if task.is_earlier:
+            yield from (each.ended for each in task.job.attempts if each.job_id == task.job_id)
+            return
+        if answer := self.answers.of(task.job):
+            yield answer.tasks
+        yield self._of_store(task.job)
+
     def _of_store(self, job: Job) -> Sequence[TaskStatus]:
         if job.key not in self._kept:
-            self._kept[job.key] = ended_tasks(self.look.store, job)
+            self._kept[job.key] = ends_of(self.look.store, [job.key])[job.key].tasks
         return self._kept[job.key]
 
     def is_live(self, task: Task) -> bool:
@@ -82,11 +91,14 @@ def described(status: TaskStatus) -> str:
     text = f"{status.state} ({more})" if more else status.state
     if status.phase is Phase.LIVE or status.elapsed is None:
         return text
-    return f"{text} after {timedelta(seconds=round(status.elapsed))}"
+    return f"{text} after {span_text(status.elapsed)}"
 
 
 def _next(task: Task, status: TaskStatus | None) -> str:
     """What became of a task's outputs, or which command is the next."""
+    if task.is_earlier:
+        newest = replace(task, job_id=as_attempted(task.job, task.index).label)
+        return f"it was submitted again as job {newest.label}"
     if task.commit:
         return f"committed as {task.commit[:10]}"
     if not task.state.holds_claims:
@@ -100,11 +112,6 @@ def _next(task: Task, status: TaskStatus | None) -> str:
             f"finish --close-failed-jobs {whole}`)"
         )
     return f"`datalad finish {whole}` commits it"
-
-
-def failed_of(status: JobStatus | None) -> list[TaskStatus]:
-    """The tasks that did not succeed."""
-    return [task for task in status.tasks if task.phase is Phase.FAILED] if status else []
 
 
 def is_submitted(job: Job) -> bool:

@@ -45,7 +45,7 @@ def test_the_log_as_it_is_and_how_the_job_ended(lab: Lab, tmp_path: Path) -> Non
         )
         assert shown.stdout == b"a\x1b[31mb\xff\r50%"
         said = shown.stderr.decode()
-        assert said.startswith(f"Job {job_id}: FAILED (exit code 3) after 0:00:0")
+        assert said.startswith(f"Job {job_id}: FAILED (exit code 3) after ")
         assert f"datalad finish --close-failed-jobs {job_id}" in said
     (piece, end) = logs(lab, job_id)
     assert piece["path"] == str(lab.root / f"slurm-{job_id}.out")
@@ -337,3 +337,34 @@ def test_nothing_to_show(local_lab: Lab) -> None:
 def test_help_has_an_example(local_lab: Lab) -> None:
     shown = datalad(local_lab, "hpc-log", "--help").stdout
     assert "% datalad hpc-log" in shown
+
+
+def test_attempts_at_some_tasks(lab: Lab) -> None:
+    """Each task by the id under which it ran last, earlier ones by theirs."""
+    lab.script(
+        "echo try of $SLURM_ARRAY_TASK_ID; mkdir -p out; echo > out/$SLURM_ARRAY_TASK_ID\n"
+        "[ $SLURM_ARRAY_TASK_ID = 0 ] || test -e repaired || { echo broken; exit 1; }"
+    )
+    first = over(lab, "sbatch --array=0-1 job.sh")
+    (lab.root / "repaired").touch()
+    (again,) = lab.dataset.reschedule(failed=True, **QUIET)
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    assert len(lab.listed()) == 1
+    second = again["slurm_job_id"]
+    assert second != first
+    assert log(lab, f"{second}_1") == "try of 1\n"
+    assert log(lab, f"{second}_0") == "try of 0\n"
+    assert log(lab, f"{first}_0") == "try of 0\n"
+    piece, end = logs(lab, f"{first}_1")
+    assert piece["content"] == "try of 1\nbroken\n"
+    assert "FAILED (exit code 1)" in text_of(end)
+    assert f"it was submitted again as job {second}_1" in text_of(end)
+    names = [(res["slurm_job_id"], res["task"]) for res in logs(lab, second) if res.get("listed")]
+    assert names == [(first, 0), (second, 1)]
+    (none,) = logs(lab, failed=True)
+    assert none["status"] == "notneeded"
+    (lab.root / "repaired").unlink()
+    assert lab.finish()[0]["status"] == "ok"
+    assert log(lab, f"{first}_1") == "try of 1\nbroken\n"
+    assert log(lab, f"{second}_1") == "try of 1\n"
