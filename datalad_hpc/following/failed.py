@@ -9,16 +9,16 @@ from datalad_hpc.failures import failure_of
 from datalad_hpc.following.meant import ACTION, Look, Task, meant, tasks_of
 from datalad_hpc.following.places import shown
 from datalad_hpc.following.reading import last_lines, opened
-from datalad_hpc.following.showing import (
+from datalad_hpc.following.shelf import (
     STREAMS,
     Entry,
     Found,
     Shelf,
-    log_result,
     shelf_of,
     wanted_streams,
 )
 from datalad_hpc.following.states import States
+from datalad_hpc.following.telling import log_result
 from datalad_hpc.results import Result, error_result, file_system_says, result
 from datalad_hpc.status import TaskStatus
 

@@ -8,23 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from datalad_hpc.errors import BadRequest
-from datalad_hpc.following.meant import Look, meant
-from datalad_hpc.following.showing import (
-    Entry,
-    Found,
-    Shelf,
-    end_result,
-    log_result,
-    no_log,
-    notes_on,
-    piece_result,
-    shelf_of,
-    show,
-    wanted_streams,
-)
+from datalad_hpc.following.meant import ACTION, Look, meant
+from datalad_hpc.following.shelf import Entry, Found, Shelf, shelf_of, wanted_streams
+from datalad_hpc.following.showing import notes_on, show
 from datalad_hpc.following.states import States, described
 from datalad_hpc.following.tail import Tail
-from datalad_hpc.results import Result, file_system_says
+from datalad_hpc.following.telling import end_result, log_result, no_log, piece_result
+from datalad_hpc.results import Result, file_system_says, result
 
 MOST_FOLLOWED = 50
 """Logs that can be followed at a time."""
@@ -110,11 +100,14 @@ def follow(look: Look) -> Iterator[Result]:
     tasks = [task for each in named for task in each]
     states = States(look)
     states.ask(tasks, facts=False)
+    for error in states.answers.failures:
+        text = f"{str(error).rstrip('.')}. What is written is shown all the same"
+        yield result(ACTION, look.root, "ok", text)
     with shelf_of(look) as shelf:
         entries = shelf.entries(tasks, wanted_streams(look))
         live = [entry for entry in entries if _is_live(states, entry)]
         _refuse_unfit(live)
-        followed = [_followed(look, entry, len(live)) for entry in live]
+        followed = [_followed(look, states, entry, len(live)) for entry in live]
         for each in followed:
             yield from _beginning(look, shelf, states, each)
     if not live and named:
@@ -143,9 +136,12 @@ def _refuse_unfit(live: Sequence[Entry]) -> None:
         )
 
 
-def _followed(look: Look, entry: Entry, number: int) -> Followed:
+def _followed(look: Look, states: States, entry: Entry, number: int) -> Followed:
     def find() -> str | None:
-        return next(iter(entry.log.paths()), None) if entry.log else None
+        path = next(iter(entry.log.paths()), "") if entry.log else ""
+        if not path or Found(path).is_left_over(entry.task, states.of(entry.task)):
+            return None
+        return path
 
     # Of many logs, as tail does.
     lines = LINES_OF_MANY if number > 1 and look.lines is None else look.lines
@@ -160,7 +156,7 @@ def _beginning(look: Look, shelf: Shelf, states: States, each: Followed) -> Iter
     if entry.log is None:
         each.is_done = True
         yield no_log(look, states, entry, found)
-    elif found.problem:
+    elif found.problem or found.is_left_over(entry.task, states.of(entry.task)):
         text = f"Job {entry.label} has no log yet: {_standing(states, entry)}; waiting for it"
         yield log_result(look, entry, "ok", text, found)
 

@@ -12,6 +12,7 @@ from datalad.api import Dataset
 
 from tests.commands.conftest import QUIET, Lab, text_of
 from tests.commands.test_command_line import datalad
+from tests.helpers import wait_for
 
 ARRAY = """\
 echo "task $SLURM_ARRAY_TASK_ID"
@@ -179,11 +180,11 @@ def test_a_job_that_has_not_begun(lab: Lab) -> None:
     lab.script("until test -e go; do sleep 0.1; done")
     first = lab.schedule("sbatch job.sh", outputs=["x"])["slurm_job_id"]
     job_id = lab.schedule(f"sbatch -d afterok:{first} job.sh", outputs=["y"])["slurm_job_id"]
+    wait_for(lambda: "PENDING (Dependency)" in text_of(logs(lab)[0]), interval=0.3)
     (told,) = logs(lab)
     (lab.root / "go").touch()
     assert told["status"] == "impossible"
     assert f"Job {job_id} has no log yet" in text_of(told)
-    assert "PENDING (Dependency)" in text_of(told)
     assert f"datalad hpc-log -f {job_id}" in text_of(told)
     lab.wait()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from datalad.api import Dataset
 
-from tests.commands.conftest import Lab, stand_in
+from tests.commands.conftest import QUIET, Lab, stand_in, text_of
 from tests.helpers import wait_for
 
 STEPS = """\
@@ -96,12 +96,30 @@ def test_before_there_is_a_log(lab: Lab, follow: Follow) -> None:
     job = lab.schedule(f"sbatch -d afterok:{first} second.sh", outputs=["x"])
     job_id = job["slurm_job_id"]
     following = follow(lab, job_id)
-    following.says(f"Job {job_id} has no log yet: PENDING (Dependency); waiting for it")
+    following.says(f"Job {job_id} has no log yet: PENDING")
+    following.says("; waiting for it\n")
     (lab.root / "go").touch()
     code, shown, said = following.ended()
     assert (code, shown) == (0, "here\n")
     assert f"Job {job_id}: COMPLETED after" in said
     assert f"`datalad finish {job_id}` commits it" in said
+
+
+def test_what_an_earlier_job_has_left_is_not_the_log(local_lab: Lab, follow: Follow) -> None:
+    """It lies where that of a job will be which has not begun."""
+    lab = local_lab
+    (lab.root / "same.log").write_text("of an earlier job\n")
+    lab.script("until test -e go; do sleep 0.05; done")
+    first = scheduled(lab, "sbatch job.sh")
+    command = f"sbatch -d afterok:{first} -o same.log --wrap 'echo new'"
+    job_id = lab.schedule(command, outputs=["x"])["slurm_job_id"]
+    (told,) = lab.dataset.hpc_log(job_id, **QUIET)
+    assert told["status"] == "impossible"
+    assert "same.log is older than the job" in text_of(told)
+    following = follow(lab, job_id)
+    following.says("has no log yet")
+    (lab.root / "go").touch()
+    assert following.ended()[:2] == (0, "new\n")
 
 
 def test_several_tasks_at_a_time(lab: Lab, follow: Follow) -> None:
@@ -193,6 +211,7 @@ def test_the_scheduler_is_asked_rarely(dataset: Dataset, before: Path) -> None:
     job_id = scheduled(lab, "sbatch job.sh")
     (before / "off").touch()
     following = Following(lab, job_id)
+    following.says("What is written is shown all the same")
     following.shows("5\n")
     (before / "off").unlink()
     calls.write_text("")

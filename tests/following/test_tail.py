@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from datalad_hpc.following import reading
 from datalad_hpc.following.reading import last_lines, start_of_bytes, start_of_lines
@@ -88,33 +87,26 @@ def test_a_file_that_is_gone_is_read_to_its_end(log: Path) -> None:
     assert new(tail) == b"new\n"
 
 
-TEXTS = st.text(alphabet="ab\n").map(str.encode)
+TEXTS = [bytes(text) for length in range(7) for text in product(b"a\n", repeat=length)]
 
 
-@given(text=TEXTS, number=st.integers(0, 5), block=st.integers(1, 7))
-def test_the_last_lines(text: bytes, number: int, block: int) -> None:
+@pytest.mark.parametrize("block", [1, 2, 3, 10])
+def test_the_last_lines(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """As split into lines, whatever the size of the blocks that are read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "BLOCK", block)
-        at = start_of_lines(io.BytesIO(text), number)
-    lines = text.splitlines(keepends=True)
-    assert (
-        text[at:]
-        == b"".join(lines[len(lines) - number :] if number < len(lines) else lines)[
-            0 if number else len(text) :
-        ]
-    )
+    monkeypatch.setattr(reading, "BLOCK", block)
+    for text, number in product(TEXTS, range(5)):
+        lines = text.splitlines(keepends=True)
+        expected = b"".join(lines[-number:]) if number else b""
+        assert text[start_of_lines(io.BytesIO(text), number) :] == expected, (text, number)
 
 
-@given(text=TEXTS, number=st.integers(1, 9))
-def test_whole_lines_in_so_many_bytes(text: bytes, number: int) -> None:
-    left = text[start_of_bytes(io.BytesIO(text), number) :]
-    assert text.endswith(left)
-    assert len(left) <= number
-    longest = max(map(len, text.splitlines(keepends=True)), default=0)
-    if len(text) <= number or longest < number:
-        before = text[: len(text) - len(left)]
-        assert before == b"" or before.endswith(b"\n")
+def test_whole_lines_in_so_many_bytes() -> None:
+    for text, number in product(TEXTS, range(1, 8)):
+        left = text[start_of_bytes(io.BytesIO(text), number) :]
+        assert text.endswith(left)
+        assert len(left) <= number
+        if len(text) > number > max(map(len, text.splitlines(keepends=True))):
+            assert text[: len(text) - len(left)].endswith(b"\n"), (text, number)
 
 
 def test_a_line_without_end_is_cut() -> None:
