@@ -23,6 +23,10 @@ MOST_ON_TERMINAL = 2**20
 """Bytes of a log's end that a terminal gets, where nothing else was asked for."""
 
 
+_AT_THE_END = ("listed", "failed", "hint")
+"""Fields of results that are shown together."""
+
+
 @build_doc
 class HpcLog(Interface):
     """Show or follow what jobs print
@@ -129,7 +133,7 @@ class HpcLog(Interface):
         """Put the log to standard output as it is, and what is said of it beside it."""
         if "content" in res and not res.get("failed"):
             _write_log(res)
-        elif res["status"] == "ok" and not res.get("listed") and not res.get("failed"):
+        elif res["status"] == "ok" and not any(res.get(name) for name in _AT_THE_END):
             from datalad_hpc.results import message_text
 
             _say(message_text(res))
@@ -146,6 +150,11 @@ class HpcLog(Interface):
             from datalad_hpc.following.alike import report
 
             ui.message("\n".join(report(failed)))
+        for res in found:
+            if res.get("hint"):
+                from datalad_hpc.results import message_text
+
+                _say(message_text(res))
 
 
 def _write_log(res: dict[str, Any]) -> None:

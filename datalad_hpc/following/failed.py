@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datalad_hpc.failures import failure_of
@@ -17,7 +17,7 @@ from datalad_hpc.following.shelf import (
     shelf_of,
     wanted_streams,
 )
-from datalad_hpc.following.states import States
+from datalad_hpc.following.states import States, ways_on
 from datalad_hpc.following.telling import log_result
 from datalad_hpc.results import Result, error_result, file_system_says, result
 from datalad_hpc.status import TaskStatus
@@ -44,9 +44,19 @@ def show_failed(look: Look) -> Iterator[Result]:
     with shelf_of(look) as shelf:
         for task, status in failed:
             yield _failed(look, shelf, task, status)
+    if still_open := [(task, status) for task, status in failed if task.state.holds_claims]:
+        yield _hint(look, still_open)
     if not failed and not problems and not states.answers.failures:
         of = f"of {', '.join(look.names)} " if look.names else "of an open job "
         yield result(ACTION, look.root, "notneeded", f"No task {of}has failed")
+
+
+def _hint(look: Look, failed: Sequence[tuple[Task, TaskStatus]]) -> Result:
+    """What can be done about all of them."""
+    labels = list(dict.fromkeys(task.job.label for task, _ in failed))
+    them = "it" if len(failed) == 1 else "them"
+    text = ways_on([status for _, status in failed], " ".join(labels), them)
+    return result(ACTION, look.root, "ok", text[0].upper() + text[1:], hint=True)
 
 
 def _meant(look: Look) -> tuple[list[Task], list[Result]]:

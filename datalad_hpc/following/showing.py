@@ -107,12 +107,12 @@ def listing(look: Look, shelf: Shelf, files: Sequence[tuple[Entry, Found]]) -> I
         yield log_result(look, entry, "ok", text, found, listed=True, **more)
     labels = [entry.label for entry, _ in files if not entry.is_shared]
     if labels:
-        text = (
-            f"Name one to see it (`datalad hpc-log {labels[0]}`), or those that failed (`--failed`)"
-        )
+        failed = any(states.has_failed(task) for entry, _ in files for task in entry.tasks)
+        ends = f"; `datalad hpc-log --failed {files[0][0].task.job.label}` shows why some failed"
+        text = f"Name one to see it (`datalad hpc-log {labels[0]}`){ends * failed}"
     else:
         text = f"Which task writes which log cannot be told: {some_of([f.name for _, f in files])}"
-    yield result(ACTION, look.root, "ok", text)
+    yield result(ACTION, look.root, "ok", text, hint=True)
 
 
 def _written(entry: Entry, found: Found, status: TaskStatus | None) -> float | None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from datalad_hpc.failures import failure_of
+from datalad_hpc.finish.deciding import run_again
 from datalad_hpc.following.meant import Look, Task
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.members import as_attempted
 from datalad_hpc.polling import Answers, ask, is_forgotten, is_untold, unknown_text
 from datalad_hpc.results import SAYS_NOTHING_NEW, Result
 from datalad_hpc.sizes import span_text
-from datalad_hpc.status import Phase, TaskStatus
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.store.history import ends_of
 
 
@@ -57,6 +58,11 @@ class States:
         if status is not None:
             return status.phase is Phase.LIVE
         return task.state.holds_claims and not is_forgotten(task.job, self.answers)
+
+    def has_failed(self, task: Task) -> bool:
+        """Whether it is known that a task did not succeed."""
+        status = self.of(task)
+        return status is not None and failure_of(status) is not None
 
     def word(self, task: Task) -> str:
         """Its state in a word, as the scheduler has it."""
@@ -107,11 +113,16 @@ def _next(task: Task, status: TaskStatus | None) -> str:
     if status is None or status.phase is Phase.LIVE:
         return f"`datalad hpc-log -f {task.label}` follows it"
     if status.phase is Phase.FAILED:
-        return (
-            f"run it again (`datalad reschedule --failed {whole}`), or give it up (`datalad "
-            f"finish --close-failed-jobs {whole}`)"
-        )
+        return ways_on([status], whole)
     return f"`datalad finish {whole}` commits it"
+
+
+def ways_on(failed: Sequence[TaskStatus], names: str, them: str = "it") -> str:
+    """The commands for what has failed, of jobs that are open."""
+    again = run_again(names, JobStatus("", tuple(failed)), them)
+    return (
+        f"{again}{'or ' * bool(again)}give {them} up (`datalad finish --close-failed-jobs {names}`)"
+    )
 
 
 def is_submitted(job: Job) -> bool:
