@@ -124,8 +124,12 @@ def _without_outputs(
     over = {part.index for part in job.parts} - {part.index for part in job.open_parts}
     wanted = [claim for claim in job.claims if claim.role is ClaimRole.OUTPUT]
     empty = locator.listing([claim for claim in wanted if claim.task not in over]).empty
-    of_tasks = {claim.task for claim in empty}
-    tasks = tuple(task for task in done if None in of_tasks or task.index in of_tasks)
+    missing = {
+        task.index: tuple(shown(claim) for claim in empty if claim.task in (None, task.index))
+        for task in done
+    }
+    tasks = tuple(replace(task, missing=missing[task.index]) for task in done)
+    tasks = tuple(task for task in tasks if task.missing)
     return tasks, f"completed, but did not produce {some_of([shown(claim) for claim in empty])}"
 
 
