@@ -29,7 +29,14 @@ from datalad_hpc.located import Locator
 from datalad_hpc.members import scheduler_keys
 from datalad_hpc.polling import Answers, ask, complete, unknown_text
 from datalad_hpc.progress import showing
-from datalad_hpc.results import Result, error_result, explain, job_result, result
+from datalad_hpc.results import (
+    Result,
+    attempt_text,
+    error_result,
+    explain,
+    job_result,
+    result,
+)
 from datalad_hpc.scheduling import settle
 from datalad_hpc.status import Phase
 
@@ -186,6 +193,7 @@ def list_open(this: Round) -> Iterator[Result]:
     for job in jobs:
         answer = answers.of(job)
         text = explain(answer) if answer else unknown_text(job, answers)
+        text += attempt_text(job)
         more = {"chain_note": told[job.key]} if job.key in told else {}
         yield job_result(ACTION, this.root, "ok", text, job, answer, open_job=True, **more)
 

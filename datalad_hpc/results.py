@@ -229,6 +229,15 @@ def job_result(
     return result(action, root, status, message, **{**fields, **more})
 
 
+def attempt_text(job: Job) -> str:
+    """Which attempt it is, to be said behind a sentence; nothing of the first."""
+    if not job.attempts:
+        return ""
+    earlier = list(all_ids(job))[:-1]
+    jobs = f"job{'s' * (len(earlier) > 1)} {some_of(earlier)}"
+    return f"; attempt {len(earlier) + 1}, after {jobs}"
+
+
 def state_text(job: Job, answer: JobStatus | None) -> str:
     """The state of a job for people: a word, or for an array a count of each word."""
     if job.state is not JobState.OPEN:

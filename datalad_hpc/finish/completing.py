@@ -19,7 +19,7 @@ from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.job import Claim, ClaimRole, Job
 from datalad_hpc.progress import showing
 from datalad_hpc.record import commit_message, state_word
-from datalad_hpc.results import Result, job_result
+from datalad_hpc.results import Result, attempt_text, job_result
 from datalad_hpc.staging.returning import move
 from datalad_hpc.status import JobStatus
 from datalad_hpc.templates import glob_of
@@ -197,6 +197,7 @@ def _outcome_result(finish: Round, ready: Ready, outcome: Recorded) -> Result:
     said = (*outcome.notes, *_about_tasks(finish, ready, status, outcome.commit[:10]))
     number = f"{len(outcome.files)} file{'s' * (len(outcome.files) != 1)}"
     text = f"Job {job.label}: {state_word(status)}, committed as {outcome.commit[:10]} ({number})"
+    text += attempt_text(job)
     text += "".join(f"; {note}" for note in said)
     return job_result(
         ACTION,

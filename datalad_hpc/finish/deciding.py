@@ -196,7 +196,8 @@ def _fetch(finish: Round, job: Job) -> None:
 def ways_out(job: Job, answer: JobStatus, *, with_good_tasks: bool = False) -> str:
     """The commands that decide about a job which has failed, as they are typed."""
     good = f"commit its good tasks (`datalad finish --commit-good-tasks {job.label}`), "
-    again = run_again(job.label, answer, "its failed tasks" if with_good_tasks else "it")
+    them = "its failed tasks" if with_good_tasks else "it"
+    again = "" if job.request.submits else run_again(job.label, answer, them)
     return (
         f"it stays open: {again}{good * with_good_tasks}give it up (`datalad finish "
         f"--close-failed-jobs {job.label}`), or commit what it left (`datalad finish "

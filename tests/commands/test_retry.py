@@ -69,11 +69,14 @@ def test_a_failed_job_runs_again_as_the_same_job(failed: tuple[Lab, str]) -> Non
     assert f"attempt 2, after job {first} (FAILED (exit code 3" in text_of(again)
     assert ask_store(lab, "SELECT count(*) FROM jobs") == [(1,)]
     lab.wait()
-    assert [*lab.listed()] == [second]
+    (listed,) = lab.listed().values()
+    assert (listed["slurm_job_id"], listed["attempt"]) == (second, 2)
+    assert text_of(listed) == f"COMPLETED; attempt 2, after job {first}"
     # The old name still names the job.
     (done,) = lab.finish(first)
     assert done["status"] == "ok", text_of(done)
     assert (done["slurm_job_id"], done["attempt"]) == (second, 2)
+    assert f"; attempt 2, after job {first}" in text_of(done)
     assert (lab.root / "out" / "tries").read_text().split() == [first, second]
     logs = {f"slurm-{first}.out", f"slurm-{second}.out", f"slurm-job-{second}.env.json"}
     assert lab.committed() == {"out/tries", "out/made", *logs}
