@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from datalad_hpc.store import rows
 from datalad_hpc.store.tables import jobs, tasks
@@ -45,7 +45,26 @@ def resources_of(
             select(jobs.c.key, jobs.c.details).where(jobs.c.key.in_(keys))
         )
     }
-    return {commit: told[key] for commit, key in job_of.items()}
+    others = {commit: name for commit, name in commits.items() if commit not in job_of}
+    earlier = _of_attempts(connection, scope, others) if others else {}
+    return {**{commit: told[key] for commit, key in job_of.items()}, **earlier}
+
+
+def _of_attempts(
+    connection: Connection, scope: str, commits: Mapping[str, str]
+) -> dict[str, Mapping[str, str]]:
+    """The same for tasks of sweeps that were committed before others were tried again."""
+    tried_again = select(jobs.c.key, jobs.c.details).where(
+        jobs.c.scope == scope, func.instr(jobs.c.details, rows.ANY_ATTEMPT) > 0
+    )
+    found: dict[str, Mapping[str, str]] = {}
+    for key, details in connection.execute(tried_again).all():
+        of_ids = rows.resources_of_attempts(details)
+        wanted = {commit: of_ids[name] for commit, name in commits.items() if name in of_ids}
+        for some in _chunks(wanted):
+            own = select(tasks.c.commit).where(tasks.c.job == key, tasks.c.commit.in_(some))
+            found |= {commit: wanted[commit] for commit in connection.execute(own).scalars()}
+    return found
 
 
 def _chunks(values: Iterable[Value]) -> Iterator[Sequence[Value]]:

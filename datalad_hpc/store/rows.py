@@ -156,6 +156,15 @@ def resources_of(details: str) -> Mapping[str, str]:
     return resources
 
 
+ANY_ATTEMPT = '"attempts": [{'
+"""What stands in the details of a job that was submitted more than once."""
+
+
+def resources_of_attempts(details: str) -> dict[str, Mapping[str, str]]:
+    """:attr:`Attempt.resources` of the earlier submissions of a job, by their ids."""
+    return {each["job_id"]: each["resources"] for each in _parse(details)[0]["attempts"]}
+
+
 def worktree_of(details: str) -> str:
     """What :attr:`Job.worktree` is for this column of the job's row."""
     return str(_parse(details)[0].get("worktree", ""))

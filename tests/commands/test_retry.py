@@ -164,13 +164,15 @@ COMMAND = "mkdir -p {name}; echo {name} > {name}/file; [ -e repaired ] || [ {nam
 
 
 def test_failed_tasks_of_a_sweep_of_which_one_is_committed(lab: Lab) -> None:
-    first = lab.schedule(COMMAND, foreach=["name=a,b,c"], outputs=["{name}/"])["slurm_job_id"]
+    first = lab.schedule(
+        COMMAND, foreach=["name=a,b,c"], outputs=["{name}/"], resources=["comment=first"]
+    )["slurm_job_id"]
     lab.wait()
     lab.finish()
     assert record_of(lab)["slurm_job_id"] == f"{first}_0"
     assert "attempts" not in record_of(lab)["hpc"]
     repair(lab)
-    (again,) = retry(lab, f"{first}_2", resources=["0:05"])
+    (again,) = retry(lab, f"{first}_2", resources=["0:05 comment=second"])
     assert (again["status"], again["retried"]) == ("ok", [2]), text_of(again)
     second = again["slurm_job_id"]
     lab.wait()
@@ -179,7 +181,7 @@ def test_failed_tasks_of_a_sweep_of_which_one_is_committed(lab: Lab) -> None:
     assert done == {f"{second}_2": "ok", f"{first}_1": "impossible"}
     record = record_of(lab)
     assert record["cmd"] == COMMAND.replace("{name}", "c")
-    assert record["hpc"]["resources"] == {"time": "00:05:00"}
+    assert record["hpc"]["resources"] == {"comment": "second", "time": "00:05:00"}
     (before,) = record["hpc"]["attempts"]
     assert (before["job_id"], before["state"]) == (f"{first}_2", "FAILED")
     assert lab.committed() == {
@@ -187,6 +189,10 @@ def test_failed_tasks_of_a_sweep_of_which_one_is_committed(lab: Lab) -> None:
         f"slurm-{first}_2.out",
         f"slurm-{second}_2.out",
     }
+    # What a record from elsewhere could not say holds for the task that needed no other attempt.
+    for revision, account in (("HEAD", "--comment=second"), ("HEAD~", "--comment=first")):
+        (shown,) = lab.reschedule(revision, report=True)
+        assert account in shown["argv"]
     (again,) = retry(lab)
     assert again["retried"] == [1]
     third = again["slurm_job_id"]
