@@ -256,5 +256,7 @@ def ended_task(number: int, state: str, facts: str) -> TaskStatus:
     for name in ("started", "ended"):
         known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None
     known.setdefault("index", None if number == PLAIN_TASK else number)
+    if known.get("job_id"):
+        known["number"] = number
     phase = Phase.COMPLETED if state == "COMPLETED" else Phase.FAILED
     return TaskStatus(state=state, phase=phase, **known)
