@@ -145,4 +145,6 @@ class HpcStatus(Interface):
 def _exit_code(res: dict[str, Any]) -> int:
     if res.get("failed"):
         return FAILED
-    return OPEN if res.get("state") in ("unknown", "waiting", "running") else 0
+    from datalad_hpc.commands.status_table import LIVE
+
+    return OPEN if res.get("state") in LIVE else 0

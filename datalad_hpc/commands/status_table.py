@@ -30,6 +30,9 @@ COLORS = {
     "refused": colors.RED,
 }
 
+LIVE = ("unknown", "waiting", "running")
+"""States of jobs that may still run."""
+
 _TITLES = ("id", "name", "state", "tasks", "time", "submitted", "nodes", "commit", "outputs")
 
 _IN_SUM = {"waiting": "PENDING", "running": "RUNNING", "failed": "FAILED"}
@@ -163,17 +166,22 @@ def _local(time: str) -> str:
 
 
 def _remarks(res: Result) -> Iterator[str]:
-    """Why a job waits and whether it can start, or why it was given up."""
-    from datalad_hpc.results import visible_line
+    """Why a job waits and whether it can start, why nothing is known, or why it was given up."""
+    from datalad_hpc.results import message_text, visible_line
 
+    chain, note = res.get("chain_note"), res.get("note")
     if "outlook" in res:
         color = colors.RED if res["outlook"] == "never" else None
         yield colors.color_word(visible_line(_waiting(res)), color)
-    elif "advice" in res:
-        yield visible_line(res["advice"])
-    elif chain := res.get("chain_note"):
+    elif res["state"] == "unknown":
+        yield visible_line(res.get("advice") or message_text(res))
+    elif chain:
         yield visible_line(chain)
-    if note := res.get("note"):
+    if "cancelled" in res and res["state"] in LIVE:
+        yield f"its end was asked for at {_local(res['cancelled'])}"
+    if res.get("attempt", 1) > 1:
+        yield f"attempt {res['attempt']}"
+    if note:
         yield visible_line(note)
 
 

@@ -163,11 +163,6 @@ class View:
         failed = any(task.phase is Phase.FAILED for task in self.live_or_ended)
         return failed or never or self.is_forgotten
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it may still run."""
-        return self.standing in (Standing.UNKNOWN, Standing.WAITING, Standing.RUNNING)
-
     @cached_property
     def waits(self) -> TaskStatus | None:
         """The task that tells best why tasks wait."""
