@@ -206,7 +206,8 @@ def _closing(listed: Sequence[Result]) -> Iterator[str]:
     states = Counter(res["state"] for res in listed)
     counts = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     yield f"{_jobs(len(listed))}: {counts}"
-    if number := states["completed"]:
+    whole = [res for res in listed if res["state"] == "completed" and "task_of" not in res]
+    if number := len(whole):
         yield f"{_jobs(number)} can be committed: `datalad finish`"
     failed = [res for res in listed if res.get("failure_text")]
     if failed:

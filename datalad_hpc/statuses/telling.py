@@ -11,6 +11,7 @@ from typing import Any
 from datalad_hpc.errors import HpcError
 from datalad_hpc.finish.chain_order import give_reasons
 from datalad_hpc.job import Job
+from datalad_hpc.members import attempts_at
 from datalad_hpc.outlook import UNKNOWN, Chance, Outlook
 from datalad_hpc.polling import Answers, ask, is_forgotten, unknown_text
 from datalad_hpc.results import Result, error_result, explain, job_result, result
@@ -166,8 +167,19 @@ def _fields(view: View, chain: str) -> dict[str, Any]:
         "nodes": view.nodes,
         "outputs": view.outputs,
         **({"can_start": outlook.can_start} if outlook else {}),
+        **_of_tasks(view),
         **{name: value for name, value in told.items() if value not in (None, "")},
     }
+
+
+def _of_tasks(view: View) -> dict[str, Any]:
+    """What holds for the tasks that are meant, where it is not all of the job."""
+    job, tasks = view.job, view.chosen.tasks
+    if tasks is None:
+        return {}
+    attempt = max(len(attempts_at(job, index)) for _, index in tasks) + 1
+    # Tasks of a sweep are committed by themselves.
+    return {"attempt": attempt, **({} if job.parts else {"task_of": job.label})}
 
 
 def _times(view: View) -> dict[str, str | None]:

@@ -282,3 +282,37 @@ def test_a_scheduler_that_gives_no_answer_is_said(local_lab: Lab, local_spool: P
     assert (told["slurm_job_id"], told["state"]) == (job, "unknown")
     assert ended.returncode == 1
     assert "UNKNOWN" in ended.stdout
+
+
+def test_a_job_of_a_submission_program_is_found_by_each_of_its_names(local_lab: Lab) -> None:
+    lab = local_lab
+    lab.script("[ $SLURM_ARRAY_TASK_ID != 2 ]", "array.sh")
+    lab.script("sbatch job.sh; sbatch --array=1-3 array.sh", "submit.sh")
+    lab.script("true")
+    job = lab.schedule("sh submit.sh", submits=True, outputs=["out/"])
+    first, array = job["slurm_job_ids"]
+    told = reached(lab, first, "failed")
+    assert (told["task_counts"]["completed"], told["task_counts"]["total"]) == (3, 4)
+    assert told["slurm_job_ids"] == [first, array]
+    assert statuses(lab, array) == {first: told}
+    task = statuses(lab, f"{array}_2")[f"{array}_2"]
+    assert (task["state"], task["task_of"], task["task_counts"]["total"]) == ("failed", first, 1)
+    assert statuses(lab, f"{array}_3")[f"{array}_3"]["state"] == "completed"
+    assert statuses(lab, f"{first}_1") == {}
+
+
+def test_tasks_that_were_tried_again_are_one_job_with_the_others(local_lab: Lab) -> None:
+    lab = local_lab
+    lab.script("#SBATCH --array=0-2\n[ $SLURM_ARRAY_TASK_ID != 1 ]")
+    first = lab.schedule("sbatch job.sh", outputs=["{task}.txt"])["slurm_job_id"]
+    reached(lab, first, "failed")
+    (again,) = lab.dataset.reschedule(failed=True, **QUIET)
+    assert again["status"] == "ok", text_of(again)
+    second = again["slurm_job_id"]
+    assert wait_for(lambda: statuses(lab)[second]["state"] == "failed", interval=0.2)
+    told = statuses(lab, first)[second]
+    assert (told["attempt"], told["slurm_job_ids"]) == (2, [first, second])
+    counts = told["task_counts"]
+    assert (counts["completed"], counts["failed"], counts["total"]) == (2, 1, 3)
+    assert statuses(lab, f"{first}_0")[f"{first}_0"]["attempt"] == 1
+    assert "attempt 2" in called(lab, "hpc-status").stdout
