@@ -218,6 +218,7 @@ def request_of(
         assume_ready=selection.assume_ready,
         alternative=check_alternative(alternative, workplace.root) if alternative else None,
         jobs=selection.jobs,
+        auto_finish=selection.auto_finish,
     )
 
 

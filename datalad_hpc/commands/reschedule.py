@@ -16,6 +16,7 @@ from datalad_hpc.commands.completing import FailedJobIds
 from datalad_hpc.commands.shared import (
     alternative_option,
     assume_ready_option,
+    auto_finish_option,
     jobs_option,
 )
 from datalad_hpc.interruption import interruptible
@@ -137,6 +138,7 @@ class Reschedule(Interface):
             doc="where to submit, as for schedule; not taken from the record.",
         ),
         jobs=jobs_option,
+        auto_finish=auto_finish_option,
     )
 
     _examples_ = [
@@ -184,6 +186,7 @@ class Reschedule(Interface):
         alt_dir: str | None = None,
         scheduler: str | None = None,
         jobs: int | None = None,
+        auto_finish: bool = False,
     ) -> Iterator[dict[str, Any]]:
         from datalad_hpc.commands import reschedule_stories as stories
         from datalad_hpc.results import as_results
@@ -203,6 +206,7 @@ class Reschedule(Interface):
             alternative=alt_dir,
             scheduler=scheduler,
             jobs=jobs,
+            auto_finish=auto_finish,
         )
         with as_results("reschedule", workplace.root, "retry" * failed) as results:
             story = stories.of_open_jobs if failed else stories.of_records

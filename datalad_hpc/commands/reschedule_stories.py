@@ -36,6 +36,7 @@ class Asked:
     alternative: str | None
     scheduler: str | None
     jobs: int | None
+    auto_finish: bool
 
     @property
     def words(self) -> list[str]:
@@ -69,6 +70,7 @@ FOR_RECORDS = {
     "failed_tasks": "--failed-tasks",
     "alternative": "--alt-dir",
     "scheduler": "--scheduler",
+    "auto_finish": "--auto-finish",
 }
 """Parameters that say something about records, and how they are called."""
 
@@ -138,5 +140,6 @@ def _selection(asked: Asked) -> Selection:
         failed_tasks=asked.failed_tasks,
         assume_ready=asked.assume_ready,
         alternative=asked.alternative,
+        auto_finish=asked.auto_finish,
         jobs=asked.jobs,
     )

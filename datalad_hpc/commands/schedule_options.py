@@ -17,7 +17,12 @@ from datalad.support.constraints import (
 from datalad.support.param import Parameter
 
 from datalad_hpc.commands.completing import FurtherJobIds
-from datalad_hpc.commands.shared import alternative_option, assume_ready_option, jobs_option
+from datalad_hpc.commands.shared import (
+    alternative_option,
+    assume_ready_option,
+    auto_finish_option,
+    jobs_option,
+)
 
 
 class _DryRun(EnsureChoice):
@@ -181,12 +186,7 @@ PARAMETERS = dict(
         submits are tracked together: those of each sbatch that it calls, and
         those whose ids it prints.""",
     ),
-    auto_finish=Parameter(
-        args=("--auto-finish",),
-        action="store_true",
-        doc="""submit a second, small job that runs 'datalad finish' for this one
-        when it is over, however it ends. A finish by hand can run beside it.""",
-    ),
+    auto_finish=auto_finish_option,
     batch=Parameter(
         args=("--from",),
         dest="batch",

@@ -38,6 +38,14 @@ assume_ready_option = Parameter(
     they are not necessary. Jobs that make an input are not waited for either.""",
 )
 
+auto_finish_option = Parameter(
+    args=("--auto-finish",),
+    action="store_true",
+    doc="""for each job submit a second, small one that runs 'datalad finish'
+    for it when it is over, however it ends. A finish by hand can run beside
+    it.""",
+)
+
 jobs_option = Parameter(
     args=("-J", "--jobs"),
     metavar="NJOBS",

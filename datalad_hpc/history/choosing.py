@@ -38,6 +38,7 @@ class Selection:
     assume_ready: str | None = None
     alternative: str | None = None
     jobs: int | None = None
+    auto_finish: bool = False
 
 
 @dataclass(frozen=True)

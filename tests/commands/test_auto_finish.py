@@ -209,3 +209,11 @@ def test_a_job_that_is_tried_again_is_finished_too(lab: Lab) -> None:
     assert again["auto_finish"] not in ("", first["auto_finish"])
     wait_for(lambda: is_all_finished(lab))
     assert commits(lab) == 1
+
+
+def test_a_recorded_job_that_runs_again(local_lab: Lab) -> None:
+    local_lab.run("echo x > out", outputs=["out"])
+    (again,) = local_lab.reschedule(auto_finish=True)
+    assert again["auto_finish"]
+    wait_for(lambda: is_all_finished(local_lab))
+    assert commits(local_lab) == 2
