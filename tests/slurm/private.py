@@ -57,6 +57,7 @@ SlurmdParameters=config_overrides
 SlurmdTimeout=2
 MessageTimeout=2
 KillWait=1
+MailProg={folder}/mail
 MinJobAge=2
 MaxArraySize={largest_array}
 SchedulerType=sched/builtin
@@ -87,8 +88,20 @@ class PrivateCluster:
             largest_array=LARGEST_ARRAY,
         )
         self.configuration.write_text(text)
+        self._make_mail_program()
         # Without this line slurmd would look for a systemd that manages control groups.
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+
+    def _make_mail_program(self) -> None:
+        """In the place of mail(1): it is called with ``-s SUBJECT ADDRESS``."""
+        program = self.folder / "mail"
+        program.write_text(f'#!/bin/sh\necho "$3: $2" >> {self.mails}\n')
+        program.chmod(0o755)
+
+    @property
+    def mails(self) -> Path:
+        """What was sent, a line each: address and subject."""
+        return self.folder / "mails"
 
     def start(self) -> None:
         """Start all daemons and wait until the nodes are idle."""
