@@ -219,6 +219,11 @@ def tell_adopted(job: Job, name: str) -> None:
         name,
         job.label,
     )
+    if job.request.auto_finish:
+        lgr.warning(
+            "Its automatic finish was not submitted: run `datalad finish %s` when it is over",
+            name.partition(";")[0],
+        )
 
 
 def _tell_free(job: Job, what: str) -> None:

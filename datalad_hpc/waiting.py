@@ -11,18 +11,24 @@ from dataclasses import dataclass, field, replace
 from datalad_hpc.commit.recording import Layout
 from datalad_hpc.durations import in_words
 from datalad_hpc.errors import BadRequest, HpcError, SaveLockHeld
-from datalad_hpc.finish.chain_order import waits_in_vain
 from datalad_hpc.finish.notifying import Ending, Notice, notify
 from datalad_hpc.finish.rounds import ACTION, Round
-from datalad_hpc.finish.selecting import selected
+from datalad_hpc.finish.selecting import meant, selected
+from datalad_hpc.finish.watching import (
+    ends_of,
+    has_failed,
+    is_live,
+    live_tasks,
+    states_text,
+    tasks_of,
+)
 from datalad_hpc.finishing import Look, asked, begin, finish_seen, look_after, still_live
 from datalad_hpc.interruption import Interruption
-from datalad_hpc.job import Job, JobState, Part
-from datalad_hpc.members import scheduler_keys
-from datalad_hpc.polling import NOT_TOLD, Answers, is_forgotten
+from datalad_hpc.job import Job
+from datalad_hpc.polling import Answers
 from datalad_hpc.progress import Following, following
 from datalad_hpc.results import Result, message_text, result
-from datalad_hpc.status import Phase, TaskStatus
+from datalad_hpc.status import Phase
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.waiting")
@@ -114,6 +120,10 @@ class _Waiting:
     tasks: dict[int, int] = field(default_factory=dict)
     """How many tasks each job has that was met, by its row."""
     live: list[Job] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    """Ids, by their rows, of jobs that are not asked for any more: all was said of them."""
+    failed_states: Counter[str] = field(default_factory=Counter)
+    """Of their tasks."""
     states: Counter[str] = field(default_factory=Counter)
     """How many tasks of open jobs are in which state, but for those that have succeeded."""
     tried: set[Hashable] = field(default_factory=set)
@@ -136,7 +146,7 @@ class _Waiting:
     def ending(self) -> Ending:
         if self.live:
             return Ending.TIMEOUT
-        return Ending.FAILED if self.notice.failed else Ending.DONE
+        return Ending.FAILED if self.notice.failed or self.notice.live else Ending.DONE
 
     def rounds(self) -> Iterator[Result]:
         jobs, others = selected(self.this)
@@ -153,19 +163,26 @@ class _Waiting:
                     break
                 pause = self.patience.first if changed else pause * GROWTH
                 self._sleep(min(pause, self.patience.longest), shown)
-                jobs, _ = selected(self.this)
+                jobs = meant(self.this)
         yield from self._rest(seen)
 
     def _look(self, jobs: Sequence[Job]) -> Look:
+        jobs = [job for job in jobs if self.failed.get(job.key) != job.label]
         seen = Look(jobs, asked(self.this, jobs))
         self._tell_of_outage(seen.answers)
-        here = [job for job in jobs if job.worktree == self.this.workplace.worktree]
-        self.live = [job for job in here if _is_live(job, seen.answers)]
+        here = self._here(jobs)
+        self.live = [job for job in here if is_live(job, seen.answers)]
         for job in here:
-            self.tasks[job.key] = max(self.tasks.get(job.key, 0), len(_tasks(job, seen.answers)))
-        tasks = (task for job in here for task in _tasks(job, seen.answers))
-        self.states = Counter(task.state for task in tasks if task.phase is not Phase.COMPLETED)
+            self.tasks[job.key] = max(self.tasks.get(job.key, 0), len(tasks_of(job, seen.answers)))
+        tasks = (task for job in here for task in tasks_of(job, seen.answers))
+        self.states = self.failed_states + Counter(
+            task.state for task in tasks if task.phase is not Phase.COMPLETED
+        )
         return seen
+
+    def _here(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs of this worktree: others are finished there."""
+        return [job for job in jobs if job.worktree == self.this.workplace.worktree]
 
     def _tell_of_outage(self, answers: Answers) -> None:
         """Once for each outage: it ends by itself, or the user knows better."""
@@ -180,14 +197,14 @@ class _Waiting:
         """Show how far the jobs are; gives whether something has changed."""
         total = sum(self.tasks.values())
         over = total - self._live_tasks(seen.answers)
-        return shown.tell(over, total, _states_text(self.states)) if total else False
+        return shown.tell(over, total, states_text(self.states)) if total else False
 
     def _live_tasks(self, answers: Answers) -> int:
-        return sum(task.phase is Phase.LIVE for job in self.live for task in _tasks(job, answers))
+        return sum(len(live_tasks(job, answers)) for job in self.live)
 
     def _round(self, seen: Look, *, is_last: bool) -> Iterator[Result]:
         """Deal with what has ended, if there is anything new."""
-        ends = {job.key: set(_ends(self.this, job, seen.answers)) for job in seen.jobs}
+        ends = {job.key: set(ends_of(self.this, job, seen.answers)) for job in seen.jobs}
         new = set().union(*ends.values()) - self.tried
         # One merge is to take all jobs.
         is_early = self.this.wishes.layout is Layout.OCTOPUS and not is_last
@@ -204,6 +221,17 @@ class _Waiting:
             self.again = True
         else:
             self.tried |= new
+            self._let_failed_be(ended, seen.answers)
+
+    def _let_failed_be(self, jobs: Sequence[Job], answers: Answers) -> None:
+        """Nothing becomes of jobs that failed unless somebody wants it, and they may be many."""
+        wishes = self.this.wishes
+        if wishes.close_failed or wishes.commit_failed or wishes.commit_good:
+            return
+        for job in jobs:
+            if has_failed(job, answers):
+                self.failed[job.key] = job.label
+                self.failed_states.update(task.state for task in tasks_of(job, answers))
 
     def _sorted_out(self, outcome: Result) -> Iterator[Result]:
         """An outcome, if it is not to be said later or was not said before."""
@@ -235,7 +263,9 @@ class _Waiting:
         for outcome in self.kept.values():
             self.notice.add(outcome)
             yield outcome
-        for outcome in still_live(self.this, replace(seen, jobs=self.live)):
+        # Also of those that wait in vain, for which nobody has waited.
+        left = [job for job in self._here(seen.jobs) if live_tasks(job, seen.answers)]
+        for outcome in still_live(self.this, replace(seen, jobs=left)):
             self.notice.add(outcome)
             yield outcome
         if self.live:
@@ -256,40 +286,3 @@ class _Waiting:
     def notify(self, ending: Ending, trouble: str = "") -> None:
         summary = f"{self.summary()}. {trouble}" if trouble else self.summary()
         notify(self.this.workplace, self.notice, ending, summary, time.monotonic() - self.begun)
-
-
-def _is_live(job: Job, answers: Answers) -> bool:
-    """Whether a job is worth waiting for."""
-    if job.state is not JobState.OPEN or is_forgotten(job, answers):
-        return False
-    live = [task for task in _tasks(job, answers) if task.phase is Phase.LIVE]
-    return not all(map(waits_in_vain, live))
-
-
-def _tasks(job: Job, answers: Answers) -> Sequence[TaskStatus]:
-    """The tasks of a job, also where nothing is known of it."""
-    if answer := answers.of(job):
-        return answer.tasks
-    indices = (index for key in scheduler_keys(job) for index in key.tasks or (None,))
-    return [TaskStatus(index, NOT_TOLD, Phase.LIVE) for index in indices]
-
-
-def _ends(this: Round, job: Job, answers: Answers) -> Iterator[Hashable]:
-    """What there is of a job that a round can deal with; the same each time until it does."""
-    name = (job.key, job.label, job.state)
-    units: list[Job | Part] = [job, *job.open_parts]
-    yield from (("planned", name, each.ref, each.commit) for each in units if each.commit)
-    if job.worktree != this.workplace.worktree:
-        yield ("elsewhere", name)
-    elif job.state is not JobState.OPEN:
-        yield ("not submitted", name)
-    elif is_forgotten(job, answers):
-        yield ("forgotten", name)
-    elif answer := answers.of(job):
-        over = [task for task in answer.tasks if task.phase is not Phase.LIVE]
-        if job.parts or len(over) == len(answer.tasks):
-            yield from ((task.state, name, task.job_id, task.index) for task in over)
-
-
-def _states_text(states: Counter[str]) -> str:
-    return ", ".join(f"{state} {number:,}" for state, number in states.most_common())

@@ -149,6 +149,26 @@ def test_failed_jobs_are_told_once_and_keep_nobody_waiting(waiter: Lab) -> None:
     assert list(waiter.listed()) == [failed]
 
 
+def test_failed_jobs_are_not_asked_for_again(waiter: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be thousands of them."""
+    failed, live = begin(waiter, "bad", "3"), begin(waiter, "good")
+    let_end(waiter, "bad")
+    waiter.wait(failed)
+    asked: list[list[str]] = []
+    status = Local.status
+
+    def noted(self: Local, jobs: Any, **options: Any) -> Any:
+        asked.append([job.job_id for job in jobs])
+        return status(self, jobs, **options)
+
+    monkeypatch.setattr(Local, "status", noted)
+    assert len(wait_with(waiter, timeout=0.5)) == 3
+    assert asked[0] == [failed, live]
+    assert {(live,)} == {tuple(each) for each in asked[1:]}
+    let_end(waiter, "good")
+    waiter.wait(live)
+
+
 def test_failed_jobs_are_closed_when_they_fail(waiter: Lab) -> None:
     begin(waiter, "bad", "3")
     begin(waiter, "good")
@@ -340,6 +360,22 @@ def test_a_job_that_is_not_known_any_more_is_not_waited_for(waiter: Lab, local_s
     let_time_pass(waiter)
     (res,) = wait_with(waiter)
     assert f"does not know job {job} any more" in text_of(res)
+
+
+@pytest.mark.slurm
+def test_a_job_that_waits_in_vain_is_not_waited_for(dataset: Dataset) -> None:
+    lab = Lab(dataset, "slurm")
+    first = lab.schedule("sleep 1; false", outputs=["a"])["slurm_job_id"]
+    command = ["sbatch", "--kill-on-invalid-dep=no", "--wrap", "touch b"]
+    second = lab.schedule(command, outputs=["b"], after=[first])["slurm_job_id"]
+    try:
+        texts = [text_of(res) for res in wait_with(lab)]
+    finally:
+        subprocess.run(["scancel", second], check=True)
+    assert len(texts) == 2
+    assert f"Job {first} did not succeed" in texts[0]
+    assert f"Job {second} is not over" in texts[1]
+    assert "it never starts: cancel it" in texts[1]
 
 
 @pytest.mark.slurm
