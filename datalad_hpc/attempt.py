@@ -30,6 +30,8 @@ class Attempt:
     """As :attr:`.Request.resources` at that time."""
     asked: Mapping[str, str] = field(default_factory=dict)
     """What it asked the cluster for, wherever that was said; options by long name."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What its scheduler said of it as a whole, when it was tried again."""
     head: str = ""
     """As :attr:`.Job.head` at that time."""
     environment: Mapping[str, Any] = field(default_factory=dict)

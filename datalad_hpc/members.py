@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from datalad_hpc.attempt import Attempt
 from datalad_hpc.job import Job
 from datalad_hpc.status import JobKey, JobStatus, TaskStatus
 from datalad_hpc.wording import ranges
+
+ATTEMPT = "attempt"
+"""Among the facts of a job that was tried several times, the id of whom they are about."""
 
 
 def all_ids(job: Job) -> tuple[str, ...]:
@@ -104,14 +108,21 @@ def of_attempts(job: Job, found: Sequence[JobStatus]) -> JobStatus:
     -------
     JobStatus
       All tasks in order; where they are of several attempts, each with the id of its own. The
-      facts are those of the newest.
+      facts are those of the newest that has such tasks, which ``attempt`` names among them.
     """
+    first = found[0]
+    facts = {**first.facts, ATTEMPT: first.job_id} if first.facts else {}
     if len(found) == 1:
-        return replace(found[0], job_id=job.job_id)
+        return replace(first, job_id=job.job_id, facts=facts)
     tasks = [replace(task, job_id=each.job_id) for each in found for task in each.tasks]
     tasks.sort(key=lambda task: -1 if task.index is None else task.index)
     identity = next((each.identity for each in found if each.identity), {})
-    return JobStatus(job.job_id, tuple(tasks), found[0].facts, identity)
+    return JobStatus(job.job_id, tuple(tasks), facts, identity)
+
+
+def is_about(facts: Mapping[str, Any], job_id: str) -> bool:
+    """Whether facts of a job hold for the attempt of this id."""
+    return facts.get(ATTEMPT, job_id) == job_id
 
 
 def together(job: Job, told: Mapping[str, JobStatus]) -> JobStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from datalad_hpc.job import Job
-from datalad_hpc.members import as_attempted
+from datalad_hpc.members import as_attempted, is_about
 from datalad_hpc.requested import requested_by
 from datalad_hpc.spent import Asked
 from datalad_hpc.status import JobStatus, TaskStatus
@@ -34,17 +34,19 @@ def tasks_by_id(job: Job, status: JobStatus) -> dict[str, list[TaskStatus]]:
 def asked_by_id(job: Job, status: JobStatus) -> dict[str, Asked]:
     """What each id had asked for.
 
-    The scheduler tells it of the newest attempt, and of all jobs of a submission program; of
-    earlier attempts the options do.
+    Its scheduler tells; of an attempt of which it did not, the options do.
     """
     earlier = {
-        _named_like(job, attempt.job_id): Asked.of_facts(requested_by(attempt.asked))
+        _named_like(job, attempt.job_id): Asked.of_facts(
+            attempt.facts or requested_by(attempt.asked)
+        )
         for attempt in job.attempts
     }
     members = {
         job_id: Asked.of_facts(facts) for job_id, facts in status.facts.get("jobs", {}).items()
     }
-    return {**earlier, job.label: Asked.of_facts(status.facts), **members}
+    newest = status.facts if job.is_part or is_about(status.facts, job.job_id) else {}
+    return {**earlier, job.label: Asked.of_facts(newest), **members}
 
 
 def _named_like(job: Job, attempt: str) -> str:

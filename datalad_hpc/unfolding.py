@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from datalad_hpc.claims import shown
 from datalad_hpc.job import Claim, ClaimRole, Job, JobState, Part
-from datalad_hpc.members import as_attempted, attempts_at
+from datalad_hpc.members import ATTEMPT, as_attempted, attempts_at, is_about
 from datalad_hpc.status import JobStatus, TaskStatus
 from datalad_hpc.sweeps import script_of_task, task_request
 
@@ -32,7 +33,7 @@ def unfolded(
     Parameters
     ----------
     answer:
-      What the scheduler said of the sweep; its facts hold for all.
+      What the scheduler said of the sweep; its facts hold for all tasks of the same attempt.
     tasks:
       The tasks that are meant, all of which are open parts of the sweep.
     """
@@ -44,8 +45,18 @@ def unfolded(
                 answer,
                 job_id=part_label(job, task.index),
                 tasks=(replace(task, index=None, job_id=""),),
+                facts=_facts_of(job, answer, task.index),
             )
             yield _as_job(job, parts[task.index], claims[task.index]), status
+
+
+def _facts_of(job: Job, answer: JobStatus, index: int) -> dict[str, Any]:
+    """What is known of the attempt at a task as a whole."""
+    job_id = as_attempted(job, index).job_id
+    if is_about(answer.facts, job_id):
+        return answer.facts
+    told = (each.facts for each in job.attempts if each.job_id == job_id)
+    return {**next(told, {}), ATTEMPT: job_id}
 
 
 def planned_parts(job: Job) -> list[Job]:

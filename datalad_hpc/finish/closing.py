@@ -49,7 +49,7 @@ def give_up(finish: Round, closings: Sequence[Closing]) -> Mapping[int, Sequence
     changed = _restored(finish, [each for each in closings if not each.job.request.alternative])
     finish.store.all_closed(
         [(each.job, each.answer.tasks if each.answer else (), each.problem) for each in closings],
-        {each.job.key: each.answer.facts for each in closings if each.answer},
+        {each.job.unit: each.answer.facts for each in closings if each.answer},
     )
     return changed
 

@@ -87,7 +87,7 @@ def _commit_batch(finish: Round, batch: Sequence[Ready]) -> Iterator[Result]:
     works = [_work(finish, ready, names) for ready in batch]
     ended = {ready.job.unit: ready.status.tasks for ready in batch}
     left_out = {ready.job.unit: ready.left.tasks for ready in batch}
-    facts = {ready.job.key: ready.status.facts for ready in batch}
+    facts = {ready.job.unit: ready.status.facts for ready in batch}
     plan = partial(finish.store.plan_commits, ended=ended, left_out=left_out, facts=facts)
     with showing("Hashing outputs", " Files", sum(ready.listing.number for ready in batch)) as step:
         recorder = Recorder(finish.root, finish.wishes.layout, finish.wishes.jobs, step)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from datalad_hpc.attempt import Attempt
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import Job, JobState, Request
-from datalad_hpc.members import as_attempted
+from datalad_hpc.members import as_attempted, is_about
 from datalad_hpc.plans.changing import asked_for, changed, refuse_others
 from datalad_hpc.plans.logs import log_claims
 from datalad_hpc.plans.planning import Plan, make_plan
@@ -133,12 +132,12 @@ def _again(found: Failed, fresh: Job, request: Request) -> Job:
         environment=fresh.environment,
         commit="",
         ref="",
-        attempts=_attempts(job, found.tasks),
+        attempts=_attempts(job, found),
         tried=some,
     )
 
 
-def _attempts(job: Job, tasks: Iterable[TaskStatus]) -> tuple[Attempt, ...]:
+def _attempts(job: Job, found: Failed) -> tuple[Attempt, ...]:
     """All that came before, each with how those of its tasks ended that are to run again."""
     before = asked_for(job.submit_line, job.script)
     newest = Attempt(
@@ -152,11 +151,12 @@ def _attempts(job: Job, tasks: Iterable[TaskStatus]) -> tuple[Attempt, ...]:
         script=job.script,
         resources=job.request.resources,
         asked={name: value for name, value in before.items() if name in OF_ANYBODY},
+        facts=found.status.facts if is_about(found.status.facts, job.job_id) else {},
         head=job.head,
         environment=job.environment,
     )
     ended: dict[str, list[TaskStatus]] = {}
-    for task in tasks:
+    for task in found.tasks:
         whose = as_attempted(job, task.index).job_id
         ended.setdefault(whose, []).append(replace(task, job_id="", number=None))
     return tuple(

@@ -6,9 +6,10 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import BindParameter, Connection, Text, bindparam, or_, update
 
 from datalad_hpc.job import Job, JobState, Unit
+from datalad_hpc.members import ATTEMPT
 from datalad_hpc.status import TaskStatus
 from datalad_hpc.store.parts import OF, end_parts, for_each, keep_tasks, plan_refs
 from datalad_hpc.store.tables import claims, jobs
@@ -36,7 +37,7 @@ def plan(
     planned: Mapping[Unit, tuple[str, str]],
     ended: Mapping[Unit, Sequence[TaskStatus]],
     left_out: Mapping[Unit, Collection[int]],
-    facts: Mapping[int, Mapping[str, Any]],
+    facts: Mapping[Unit, Mapping[str, Any]],
 ) -> None:
     """Keep the planned commits of jobs and parts, and how they and their tasks have ended."""
     plans = [
@@ -59,7 +60,7 @@ def finish(connection: Connection, units: Collection[Unit]) -> None:
 
 
 def close(
-    connection: Connection, ends: Sequence[End], facts: Mapping[int, Mapping[str, Any]]
+    connection: Connection, ends: Sequence[End], facts: Mapping[Unit, Mapping[str, Any]]
 ) -> None:
     """Have jobs and parts be over without a commit; of a sweep all parts that are open."""
     for job, _, note in ends:
@@ -74,8 +75,20 @@ def close(
         put(connection, [sweep], state, note=notes[sweep])
 
 
-def keep_facts(connection: Connection, facts: Mapping[int, Mapping[str, Any]]) -> None:
-    """Keep what the scheduler said of whole jobs, by row; where it said nothing all stays."""
-    values = [{"of": key, "told": json.dumps(told)} for key, told in facts.items() if told]
-    statement = update(jobs).where(jobs.c.key == OF).values(facts=bindparam("told"))
+def keep_facts(connection: Connection, facts: Mapping[Unit, Mapping[str, Any]]) -> None:
+    """Keep what the scheduler said of whole jobs.
+
+    Where it said nothing, or spoke of an earlier attempt, all stays.
+    """
+    # Parts of a sweep tell the same.
+    told = {(unit.job, each.get(ATTEMPT)): each for unit, each in facts.items() if each}
+    values = [
+        {"of": key, "about": about, "told": json.dumps(each)} for (key, about), each in told.items()
+    ]
+    about: BindParameter[str | None] = bindparam("about", type_=Text)
+    statement = (
+        update(jobs)
+        .where(jobs.c.key == OF, or_(about.is_(None), jobs.c.job_id == about))
+        .values(facts=bindparam("told"))
+    )
     for_each(connection, statement, values)

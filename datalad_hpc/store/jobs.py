@@ -213,7 +213,7 @@ class Store:
         planned: Mapping[Unit, tuple[str, str]],
         ended: Mapping[Unit, Sequence[TaskStatus]],
         left_out: Mapping[Unit, Collection[int]] = MappingProxyType({}),
-        facts: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+        facts: Mapping[Unit, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         """Remember which commit will be each job's, before its branch is moved.
 
@@ -226,7 +226,7 @@ class Store:
         left_out:
           Indices of the tasks whose outputs the job's commit does not hold, likewise.
         facts:
-          What the scheduler said of the whole jobs, by row; JSON values only.
+          What the scheduler said of the whole jobs, likewise; JSON values only.
         """
         with self._writing() as connection:
             ending.plan(connection, planned, ended, left_out, facts)
@@ -262,7 +262,7 @@ class Store:
     def all_closed(
         self,
         ends: Sequence[ending.End],
-        facts: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+        facts: Mapping[Unit, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         """The same for many in one transaction, with ``facts`` as in :meth:`plan_commits`."""
         with self._writing() as connection:

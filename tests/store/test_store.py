@@ -205,10 +205,11 @@ def test_what_was_said_of_the_whole_job_stays(url: str, store: Store, new_job: N
     finished, closed = store.reserve(new_job("out")), store.reserve(new_job("other"))
     facts = {"name": "ä", "requested_cpus": 2, "jobs": {"7": {"time_limit": 60}}}
     plan = {finished.unit: ("c" * 40, "HEAD")}
-    store.plan_commits(plan, {finished.unit: DONE}, facts={finished.key: facts})
-    # Nothing was told any more.
-    store.plan_commits(plan, {finished.unit: DONE}, facts={finished.key: {}})
-    store.all_closed([(closed, DONE, "failed")], {closed.key: {"name": "other"}})
+    store.plan_commits(plan, {finished.unit: DONE}, facts={finished.unit: facts})
+    # Nothing was told any more, or of an earlier attempt.
+    for other in {}, {"name": "earlier", "attempt": "3"}:
+        store.plan_commits(plan, {finished.unit: DONE}, facts={finished.unit: other})
+    store.all_closed([(closed, DONE, "failed")], {closed.unit: {"name": "other"}})
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         kept = connection.execute("SELECT facts FROM jobs ORDER BY key").fetchall()
     assert [json.loads(told) for (told,) in kept] == [facts, {"name": "other"}]
