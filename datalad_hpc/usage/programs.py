@@ -35,7 +35,7 @@ def program_of(command: str) -> str:
         words = shlex.split(command)
     except ValueError:
         return command
-    if not is_submission(command):
+    if not words or not is_submission(command):
         return _program(words) or command
     try:
         read = read_words(words[1:])

@@ -116,7 +116,9 @@ def _of_sweep(parts: Sequence[_Part]) -> JobUse:
     first = parts[0]
     tasks = sorted((part.use for part in parts), key=lambda use: use.index or 0)
     command = first.told.record.request.command
-    return JobUse.of(first.job_id, first.told.scheduler, command, first.asked, tasks)
+    # One that was committed before Slurm's accounting knew of it tells less.
+    asked = max((part.asked for part in parts), key=lambda asked: len(asked.as_json))
+    return JobUse.of(first.job_id, first.told.scheduler, command, asked, tasks)
 
 
 def _of_job(root: Path, told: _Told) -> list[JobUse]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from datalad_hpc.spent import Asked, Measured, Spent
@@ -69,12 +69,12 @@ class JobUse:
         """Every task as a job of its own; the whole where they are not told apart."""
         if not any(task.index is not None for task in self.tasks):
             return [self]
-        return [
-            JobUse.of(
-                f"{self.job_id}_{task.index}", self.scheduler, self.command, self.asked, [task]
-            )
-            for task in self.tasks
-        ]
+        return [self._only(task) for task in self.tasks]
+
+    def _only(self, task: TaskUse) -> JobUse:
+        name = f"{self.job_id}_{task.index}"
+        plain = [replace(task, index=None)]
+        return JobUse.of(name, self.scheduler, self.command, self.asked, plain)
 
     @property
     def as_json(self) -> dict[str, Any]:
