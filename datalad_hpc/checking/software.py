@@ -29,18 +29,27 @@ MODULE_FILES = "/etc/profile.d/*mod*.sh"
 _VERSION = re.compile(r"\d+(\.\w+)+[^\s,()]*")
 
 
-def findings(modules: Callable[[], Sequence[str]]) -> list[Finding]:
+def findings(folder: Path, modules: Callable[[], Sequence[str]]) -> list[Finding]:
     """What is installed.
 
     Parameters
     ----------
+    folder:
+      The dataset, or where we are: Git may be configured there.
     modules:
       Gives the names of the modules that jobs are configured to load.
     """
-    checks: list[Callable[[], Finding]] = [_python, _datalad, _git, _annex, _containers]
+    checks: list[Callable[[], Finding]] = [
+        _python,
+        _datalad,
+        _git,
+        lambda: _identity(folder),
+        _annex,
+        _containers,
+        lambda: _modules(modules),
+    ]
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(check) for check in checks]
-        running.append(pool.submit(_modules, modules))
         return [each.result() for each in running]
 
 
@@ -68,6 +77,18 @@ def _git() -> Finding:
 
     advice = f"install Git {GitRepo.GIT_MIN_VERSION} or later, or load its module"
     return _needed("Git", ("git", "--version"), GitRepo.GIT_MIN_VERSION, advice)
+
+
+def _identity(folder: Path) -> Finding:
+    """Whether Git knows whose commits it makes: it may guess, or be told not to."""
+    try:
+        argv = ["git", "var", "GIT_COMMITTER_IDENT"]
+        who = process.check(argv, folder=folder, timeout=PATIENCE).text.rpartition(" <")[0]
+    except ProcessFailed:
+        text = "Git does not know who you are, and would refuse to commit"
+        advice = "`git config --global user.name NAME` and `git config --global user.email EMAIL`"
+        return Finding("identity", Standing.BROKEN, text, advice)
+    return Finding("identity", Standing.OK, f"commits are made by {who}", "", {"name": who})
 
 
 def _annex() -> Finding:

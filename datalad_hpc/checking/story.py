@@ -41,7 +41,7 @@ def check(workplace: Workplace | None) -> Iterator[Result]:
     setting = workplace.setting if workplace else _setting_of_user
     with ThreadPoolExecutor() as pool:
         programs = pool.submit(
-            software.findings, lambda: modules_of(workplace) if workplace else []
+            software.findings, root, lambda: modules_of(workplace) if workplace else []
         )
         chosen, inspection = _scheduler(setting)
         yield from _results(root, "scheduler", (*chosen, *inspection.findings))

@@ -65,14 +65,14 @@ class Check:
     """
 
     def __init__(self, ask: Ask, estimate: Callable[[], Estimate]) -> None:
+        self._when: dict[str, tuple[float, float]] = {}
         with ThreadPoolExecutor(max_workers=2 + len(QUESTIONS)) as pool:
             questions = {**QUESTIONS, "own limits": _own_limits_command()}
             self._answers: dict[str, Future[str]] = {
-                what: pool.submit(ask, argv) for what, argv in questions.items()
+                what: pool.submit(self._asked, ask, what, argv) for what, argv in questions.items()
             }
             self._estimate = pool.submit(estimate)
         self._ask = ask
-        self._asked_at = time.time()
         self._settings = configuration_in(self._answer("configuration"))
         self._nodes = nodes_in(self._answer("nodes"))
 
@@ -93,6 +93,13 @@ class Check:
         findings = tuple(found for check in checks for found in check())
         elsewhere = not all(node.is_here for node in self._nodes) if self._nodes else None
         return Inspection(findings, elsewhere)
+
+    def _asked(self, ask: Ask, what: str, argv: Sequence[str]) -> str:
+        """Ask, and note from when to when it took."""
+        before = time.time()
+        text = ask(argv)
+        self._when[what] = (before, time.time())
+        return text
 
     def _answer(self, what: str) -> str:
         """An answer, empty where there is none."""
@@ -222,7 +229,9 @@ class Check:
         theirs = clock_in(self._answer("configuration"))
         if theirs is None:
             return
-        apart = round(theirs - self._asked_at)
+        before, after = self._when["configuration"]
+        # It told whole seconds, and answered at some time in between.
+        apart = round(theirs - min(max(theirs, before), after))
         facts = {"seconds_ahead": apart}
         if abs(apart) <= CLOCKS_APART:
             yield Finding("clock", Standing.OK, "that of the controller is ours", "", facts)

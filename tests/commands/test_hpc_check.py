@@ -135,13 +135,15 @@ def test_accounting_that_is_down(
 def test_a_program_that_hangs_is_given_up(
     dataset: Any, before: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATALAD_HPC_SCHEDULER__TIMEOUT", "1")
+    monkeypatch.setenv("DATALAD_HPC_SCHEDULER__TIMEOUT", "6")
     stand_in(before, "sacct", "exec sleep 50")
     started = time.monotonic()
     code, found = checked(Path(dataset.path))
     assert time.monotonic() - started < 30
     assert code == 0
-    assert "did not answer within 1 seconds" in found["accounting"]["text"]
+    assert "did not answer within 6 seconds" in found["accounting"]["text"]
+    # The controller had answered seconds before.
+    assert found["clock"]["standing"] == "ok"
 
 
 def test_a_machine_without_slurm(local_lab: Lab) -> None:
@@ -237,6 +239,18 @@ def test_git_annex_that_is_too_old(local_lab: Lab, before: Path) -> None:
     assert code == 1
     assert "8.20210223" in found["git-annex"]["text"]
     assert "too old" in found["git-annex"]["text"]
+
+
+def test_git_that_does_not_know_who_commits(
+    local_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, found = checked(local_lab.root)
+    assert (code, found["identity"]["found"]["name"]) == (0, "Tester")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    local_lab.git("config", "user.useConfigOnly", "true")
+    code, found = checked(local_lab.root)
+    assert (code, found["identity"]["standing"]) == (1, "broken")
+    assert "user.email" in found["identity"]["advice"]
 
 
 def test_modules(local_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
