@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datalad_hpc.workplace import Workplace
 
 NEWEST = 500
-"""How many jobs are offered where those that are over are meant too."""
+"""How many jobs are offered beside the open ones where those that are over are meant too."""
 
 
 class OpenJobIds(argparse.Action):
@@ -91,7 +91,7 @@ def _workplace(parsed_args: argparse.Namespace) -> Workplace:
 
 
 def job_ids(workplace: Workplace, prefix: str, *, with_history: bool) -> list[str]:
-    """Ids of a dataset's jobs that begin with a prefix, in the order of their submission.
+    """Ids of a dataset's jobs that begin with a prefix, each once.
 
     Tasks (``123_4``) are offered once their job's id is typed.
     """
@@ -100,8 +100,11 @@ def job_ids(workplace: Workplace, prefix: str, *, with_history: bool) -> list[st
     with peeked(workplace.store_url, workplace.store_scope) as store:
         if store is None:
             return []
-        jobs = newest_jobs(store, NEWEST) if with_history else store.open_jobs()
-    return [name for name in _names(jobs, prefix, with_history) if name.startswith(prefix)]
+        jobs = {job.key: job for job in store.open_jobs()}
+        if with_history:
+            jobs |= {job.key: job for job in newest_jobs(store, NEWEST)}
+    names = _names(jobs.values(), prefix, with_history)
+    return [name for name in dict.fromkeys(names) if name.startswith(prefix)]
 
 
 def _names(jobs: Iterable[Job], prefix: str, with_history: bool) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from datalad_hpc import command_suite
+from datalad_hpc.commands import completing
 from datalad_hpc.commands.completing import AllJobIds, OpenJobIds, job_ids
 from datalad_hpc.workplace import Workplace
 from tests.commands.conftest import Lab
@@ -79,12 +80,17 @@ def test_all_commands_complete_their_ids() -> None:
                 assert isinstance(action, OpenJobIds), f"{command}: {action.dest}"
 
 
-def test_what_is_over_is_offered_to_commands_that_know_the_history(lab: Lab) -> None:
+def test_what_is_over_is_offered_to_commands_that_know_the_history(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workplace = Workplace.of(lab.dataset, "complete")
-    assert job_ids(workplace, "", with_history=True) == ["1", "2", "3"]
+    assert sorted(job_ids(workplace, "", with_history=True)) == ["1", "2", "3"]
     assert job_ids(workplace, "3_", with_history=True) == ["3_0", "3_1", "3_2"]
     typed = argparse.Namespace(dataset=str(lab.root), change_path=None)
     assert AllJobIds.completer("3_1", typed) == ["3_1"]
+    # An open job is offered however many came after it.
+    monkeypatch.setattr(completing, "NEWEST", 1)
+    assert sorted(job_ids(workplace, "", with_history=True)) == ["2", "3"]
 
 
 def test_tasks_of_an_array_are_part_of_the_history(local_lab: Lab) -> None:
