@@ -91,7 +91,7 @@ def _workplace(parsed_args: argparse.Namespace) -> Workplace:
 
 
 def job_ids(workplace: Workplace, prefix: str, *, with_history: bool) -> list[str]:
-    """Ids of a dataset's jobs that begin with a prefix, each once.
+    """Ids of a dataset's jobs that begin with a prefix, in the order of their submission.
 
     Tasks (``123_4``) are offered once their job's id is typed.
     """
@@ -103,7 +103,7 @@ def job_ids(workplace: Workplace, prefix: str, *, with_history: bool) -> list[st
         jobs = {job.key: job for job in store.open_jobs()}
         if with_history:
             jobs |= {job.key: job for job in newest_jobs(store, NEWEST)}
-    names = _names(jobs.values(), prefix, with_history)
+    names = _names([jobs[key] for key in sorted(jobs)], prefix, with_history)
     return [name for name in dict.fromkeys(names) if name.startswith(prefix)]
 
 

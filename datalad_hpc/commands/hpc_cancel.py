@@ -12,6 +12,7 @@ from datalad.support.constraints import EnsureNone
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
+from datalad_hpc.commands.completing import OpenJobIds
 from datalad_hpc.commands.shared import as_tuple, opened
 from datalad_hpc.interruption import interruptible
 
@@ -40,6 +41,7 @@ class HpcCancel(Interface):
             args=("job_ids",),
             metavar="JOBID",
             nargs="*",
+            action=OpenJobIds,
             doc="""ids of the jobs to cancel, as ``datalad finish
             --list-open-jobs`` shows them, or ID_TASK for one task of an array.""",
         ),

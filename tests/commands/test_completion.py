@@ -84,13 +84,13 @@ def test_what_is_over_is_offered_to_commands_that_know_the_history(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workplace = Workplace.of(lab.dataset, "complete")
-    assert sorted(job_ids(workplace, "", with_history=True)) == ["1", "2", "3"]
+    assert job_ids(workplace, "", with_history=True) == ["1", "2", "3"]
     assert job_ids(workplace, "3_", with_history=True) == ["3_0", "3_1", "3_2"]
     typed = argparse.Namespace(dataset=str(lab.root), change_path=None)
     assert AllJobIds.completer("3_1", typed) == ["3_1"]
     # An open job is offered however many came after it.
     monkeypatch.setattr(completing, "NEWEST", 1)
-    assert sorted(job_ids(workplace, "", with_history=True)) == ["2", "3"]
+    assert job_ids(workplace, "", with_history=True) == ["2", "3"]
 
 
 def test_tasks_of_an_array_are_part_of_the_history(local_lab: Lab) -> None:
