@@ -91,7 +91,7 @@ def _cells(res: Result) -> dict[str, str]:
         "state": _state(res),
         "tasks": _tasks(res["task_counts"]),
         "time": _time(res),
-        "submitted": _local(res.get("submitted", "")),
+        "submitted": _local(res.get("submitted") or res.get("created", "")),
         "nodes": some_of(res["nodes"], ","),
         "commit": commits[0][:10] + f" +{len(commits) - 1}" * (len(commits) > 1),
         "outputs": some_of(res["outputs"], " "),

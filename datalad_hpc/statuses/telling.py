@@ -145,6 +145,7 @@ def _fields(view: View, chain: str) -> dict[str, Any]:
         "partition": facts.get("partition"),
         "elapsed": view.elapsed,
         "time_limit": facts.get("time_limit"),
+        "created": _iso(job.created),
         "submitted": _iso(job.submitted),
         "cancelled": _iso(job.cancelled),
         **_times(view),
