@@ -186,12 +186,13 @@ def _of_tasks(view: View) -> dict[str, Any]:
 def _times(view: View) -> dict[str, str | None]:
     tasks = (*view.live_or_ended, *view.over)
     ends = [task.ended for task in tasks if task.ended]
+    # Slurm has an earliest time also for what somebody has to let go first.
+    held = view.outlook is not None and view.outlook.can_start is False
+    expected = [task.expected for task in tasks if task.expected and not held]
     return {
         "started": _iso(min((task.started for task in tasks if task.started), default=None)),
         "ended": _iso(max(ends)) if ends and len(ends) == len(tasks) else None,
-        "expected_start": _iso(
-            min((task.expected for task in tasks if task.expected), default=None)
-        ),
+        "expected_start": _iso(min(expected, default=None)),
     }
 
 

@@ -154,6 +154,19 @@ def test_a_job_that_is_held_says_how_to_let_it_go(dataset: Any) -> None:
 
 
 @pytest.mark.slurm
+def test_a_job_that_was_put_back_and_held_has_no_time_to_start(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    job = lab.schedule("sbatch --requeue --wrap 'sleep 60'", outputs=["a"])["slurm_job_id"]
+    reached(lab, job, "running")
+    subprocess.run(["scontrol", "requeuehold", job], check=True)
+    told = reached(lab, job, "waiting")
+    subprocess.run(["scancel", job], check=True)
+    assert (told["outlook"], told["can_start"]) == ("held", False)
+    assert f"scontrol release {job}" in told["advice"]
+    assert "expected_start" not in told
+
+
+@pytest.mark.slurm
 def test_a_job_that_waits_for_a_failed_one_never_starts(dataset: Any) -> None:
     lab = Lab(dataset, "slurm")
     first = lab.schedule("sbatch --wrap 'exit 1'", outputs=["a"])["slurm_job_id"]
