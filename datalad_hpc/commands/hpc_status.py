@@ -110,7 +110,7 @@ class HpcStatus(Interface):
 
         workplace = Workplace.of(dataset, "show jobs")
         with as_results(ACTION, workplace.root) as results:
-            moment = point_in_time(since) if since else None
+            moment = None if since is None else point_in_time(since)
             wanted = Wanted(as_tuple(job_ids), everything, moment)
             with opened(workplace) as (store, named):
                 for res in tell(Look(workplace, store, named), wanted):
