@@ -32,7 +32,7 @@ from datalad_hpc.schedulers.local import Local
 from datalad_hpc.schedulers.slurm import Slurm
 from datalad_hpc.store import open_store
 from datalad_hpc.workplace import Workplace
-from tests.commands.conftest import Lab, ask_store, let_time_pass, stand_in, text_of
+from tests.commands.conftest import QUIET, Lab, ask_store, let_time_pass, stand_in, text_of
 from tests.commands.soundness import assert_sound
 from tests.commands.test_machine_signals import ended, send, started
 from tests.helpers import wait_for
@@ -167,6 +167,23 @@ def test_failed_jobs_are_not_asked_for_again(waiter: Lab, monkeypatch: pytest.Mo
     assert {(live,)} == {tuple(each) for each in asked[1:]}
     let_end(waiter, "good")
     waiter.wait(live)
+
+
+def test_a_failed_job_that_is_submitted_again_meanwhile_is_followed(waiter: Lab) -> None:
+    failed = waiter.schedule("test -e .git/ok && echo x > again", outputs=["again"])
+    waiter.wait(failed["slurm_job_id"])
+    begin(waiter, "a")
+    process = wait_in_another_process(waiter)
+    assert process.stdout
+    assert any("did not succeed" in line for line in process.stdout)
+    (waiter.root / ".git" / "ok").touch()
+    (again,) = waiter.dataset.reschedule(failed=True, **QUIET)
+    assert again["status"] == "ok", text_of(again)
+    wait_for(lambda: commits(waiter) == 1)
+    let_end(waiter, "a")
+    process.communicate(timeout=60)
+    assert commits(waiter) == 2
+    assert_sound(waiter.root)
 
 
 def test_failed_jobs_are_closed_when_they_fail(waiter: Lab) -> None:
