@@ -20,8 +20,15 @@ from datalad_hpc.finding import Finding, Standing
 PATIENCE = 10.0
 """Seconds for each program to tell its version."""
 
-ENGINES = ("apptainer", "singularity", "docker", "podman", "ch-run")
-"""Programs that run containers; the last one is Charliecloud's."""
+ENGINES = (
+    ("apptainer", "--version"),
+    ("singularity", "--version"),
+    # Its own version would say nothing of the service that it needs.
+    ("docker", "version", "--format={{.Server.Version}}"),
+    ("podman", "--version"),
+    ("ch-run", "--version"),
+)
+"""Programs that run containers, the last one Charliecloud's, and how they tell their version."""
 
 MODULE_FILES = "/etc/profile.d/*mod*.sh"
 """Where sites have what defines the command ``module``, besides its own folder."""
@@ -126,6 +133,8 @@ def _asked(argv: Sequence[str]) -> dict[str, str]:
         ended = process.run(argv, folder="/", timeout=PATIENCE)
     except ProcessFailed as error:
         return {"complaint": str(error)}
+    if ended.code:
+        return {"complaint": ended.complaint or f"it ended with exit code {ended.code}"}
     # Environment Modules tell theirs on standard error.
     if found := _VERSION.search(f"{ended.text}\n{ended.complaint}"):
         return {"version": found[0]}
@@ -140,16 +149,23 @@ def _numbers(text: str) -> list[int]:
 
 def _containers() -> Finding:
     with ThreadPoolExecutor() as pool:
-        asked = pool.map(told, [(engine, "--version") for engine in ENGINES])
-    found = {name: facts for name, facts in zip(ENGINES, asked, strict=True) if facts["path"]}
+        asked = pool.map(told, ENGINES)
+    found = {argv[0]: facts for argv, facts in zip(ENGINES, asked, strict=True) if facts["path"]}
+    facts = {"engines": found}
+    name = "container engines"
     if not found:
         advice = (
             "jobs in containers (`datalad schedule -n`) need one, most often Apptainer; compute "
             "nodes may have what this machine lacks"
         )
-        return Finding("container engines", Standing.MISSING, "none on PATH", advice)
-    text = ", ".join(f"{name} {facts['version']}".strip() for name, facts in found.items())
-    return Finding("container engines", Standing.OK, text, "", {"engines": found})
+        return Finding(name, Standing.MISSING, "none on PATH", advice, facts)
+    text = ", ".join(f"{engine} {each['version'] or 'fails'}" for engine, each in found.items())
+    wrong = {engine: each["complaint"] for engine, each in found.items() if not each["version"]}
+    advice = "; ".join(
+        f"{engine} says: {' '.join(words.split())}" for engine, words in wrong.items()
+    )
+    standing = Standing.LIMITED if wrong.keys() == found.keys() else Standing.OK
+    return Finding(name, standing, text, advice, facts)
 
 
 def _modules(configured: Callable[[], Sequence[str]]) -> Finding:

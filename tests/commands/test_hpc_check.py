@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.commands.conftest import Lab, stand_in
+from tests.helpers import wait_for
 
 DATALAD = str(Path(sys.executable).parent / "datalad")
 PATIENCE = 60
@@ -330,3 +332,32 @@ def test_colours_on_a_terminal(local_lab: Lab) -> None:
     )
     assert done.returncode == 0
     assert "\x1b[1;32mok" in done.stdout
+
+
+def test_container_engines_that_work_and_that_do_not(local_lab: Lab, before: Path) -> None:
+    for name, text in (
+        ("podman", "echo podman version 4.3.1"),
+        ("docker", "echo no daemon at /v1.24/x >&2; exit 1"),
+    ):
+        program = before / name
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    found = checked(local_lab.root)[1]["container engines"]
+    engines = found["found"]["engines"]
+    assert engines["podman"]["version"] == "4.3.1"
+    assert engines["docker"]["version"] == ""
+    assert "docker says: no daemon" in found["advice"]
+    assert found["standing"] == "ok"
+
+
+def test_ctrl_c_ends_it_without_a_traceback(local_lab: Lab, before: Path) -> None:
+    waiting = before / "waiting"
+    stand_in(before, "git-annex", f"case $1 in version) touch {waiting}; exec sleep 3;; esac")
+    with subprocess.Popen(
+        [DATALAD, "hpc-check"], cwd=local_lab.root, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(waiting.exists)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode not in (0, -signal.SIGINT)
+    assert "Traceback" not in errors
