@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.commands.test_hpc_check import checked
+from tests.helpers import wait_for
 from tests.slurm.private import LARGEST_ARRAY, NODES, PrivateCluster
 
 pytestmark = pytest.mark.slurm
@@ -25,8 +26,17 @@ def test_without_accounting(dataset: Any, cluster: PrivateCluster) -> None:
 
 
 def test_partitions_that_a_user_has_to_know_of(dataset: Any, cluster: PrivateCluster) -> None:
+    def shown() -> list[str]:
+        return cluster.tell("scontrol", "show", "partition", "--oneliner").splitlines()
+
+    def is_set(setting: str) -> bool:
+        # On a busy machine the controller may be late, and is not waited for.
+        for line in shown():
+            cluster.tell("scontrol", "update", line.split()[0], setting)
+        return all(f" {setting} " in line for line in shown())
+
     def change(setting: str) -> dict[str, Any]:
-        cluster.tell("scontrol", "update", "PartitionName=debug", setting)
+        wait_for(lambda: is_set(setting))
         return checked(Path(dataset.path))[1]["partitions"]
 
     try:
