@@ -90,10 +90,10 @@ def _end(this: Round, targets: Sequence[Target], answers: Answers) -> Iterator[R
             text = f"Job {target.job.label} may run on: {failed[target.job.key]}"
             yield _result(this, "error", text, target, answers)
     targets = [each for each in targets if each.job.key not in failed]
-    if this.wishes.job_ids:
-        # Somebody has cancelled them already, and the user, by name, wants the same.
-        ended = [unit for each in targets for unit in each.ended_units(answers.of(each.job))]
-        wish_end(this.store, ended)
+    # Somebody has cancelled them already, and the user wants the same.
+    by_name = bool(this.wishes.job_ids)
+    ended = [each.ended_units(answers.of(each.job), begun=by_name) for each in targets]
+    wish_end(this.store, [unit for units in ended for unit in units])
     wait_for_ends(this, targets, answers)
     yield from _outcomes(this, targets, answers, {each.job.key for each in live})
 

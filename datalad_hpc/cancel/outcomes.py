@@ -106,9 +106,11 @@ def _of_whole(answer: JobStatus) -> str:
 def _closed(outcome: Outcome, tasks: Sequence[TaskStatus]) -> str:
     who, was, _ = _names(outcome, tasks)
     changed = outcome.closed.changed if outcome.closed else ()
-    left = what_is_left(outcome.job, replace(outcome.answer, tasks=tuple(tasks)), changed)
-    free = "its outputs are free again, and as they were before"
-    return f"{who} {was} cancelled {_when(tasks)} and closed without a commit{left or f'; {free}'}"
+    left = what_is_left(outcome.job, replace(outcome.answer, tasks=tuple(tasks)), ())
+    if changed and not left:
+        left = f"; these files of its were left as they are: {some_of(changed)}"
+    free = "; its outputs are free again, and as they were before"
+    return f"{who} {was} cancelled {_when(tasks)} and closed without a commit{left or free}"
 
 
 def _ending(outcome: Outcome, tasks: Sequence[TaskStatus]) -> str:

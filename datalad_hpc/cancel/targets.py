@@ -47,9 +47,16 @@ class Target:
         told = self.of(answer)
         return [Unit(self.job.key, task.index) for task in told if task.phase is Phase.LIVE]
 
-    def ended_units(self, answer: JobStatus | None) -> list[Unit]:
-        """The same for those that somebody has cancelled already."""
-        cancelled = [task for task in self.of(answer) if was_cancelled(task)]
+    def ended_units(self, answer: JobStatus | None, *, begun: bool) -> list[Unit]:
+        """The same for those that somebody has cancelled already, or what they waited for has.
+
+        Parameters
+        ----------
+        begun:
+          Whether those are meant as well that ran until then, and may have made something.
+        """
+        told = [task for task in self.of(answer) if was_cancelled(task)]
+        cancelled = [task for task in told if begun or not (task.nodes or task.elapsed)]
         if self.is_rest_untouched or not cancelled:
             return []
         if not self.job.parts:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from tests.commands.conftest import QUIET, Lab, text_of
+from datalad_hpc.schedulers.base import Cancellation
+from datalad_hpc.schedulers.local import Local
+from datalad_hpc.status import JobKey
+from tests.commands.conftest import QUIET, Lab, ask_store, text_of
 from tests.helpers import wait_for
 
 SLEEP = "echo begun > begun.txt; sleep 60"
@@ -96,7 +101,7 @@ def test_what_waits_for_a_cancelled_job_is_named(lab: Lab) -> None:
     assert f"jobs {second}, {third}, waiting for it, can never start" in text_of(done)
     assert f"`datalad hpc-cancel {second} {third}`" in text_of(done)
     # Whether their scheduler has ended them by itself meanwhile or not.
-    both = cancel(lab, second, third)
+    both = cancel(lab, second) + cancel(lab, all_jobs=True)
     assert [res["outcome"] for res in both] == ["closed", "closed"]
     assert lab.listed() == {}
 
@@ -135,6 +140,26 @@ def test_a_job_that_failed_stays_open(lab: Lab) -> None:
         assert "exit code 3" in text_of(done)
         assert f"`datalad finish --close-failed-jobs {job}`" in text_of(done)
     assert set(lab.listed()) == {job}
+
+
+def test_what_somebody_else_has_cancelled_is_closed_if_it_is_named(local_lab: Lab) -> None:
+    lab = local_lab
+    job = running(lab, outputs=["begun.txt"])
+    (token,) = ask_store(lab, "SELECT token FROM jobs")[0]
+    key = JobKey(job, "", token, datetime.now(timezone.utc))
+    Local.configured(lambda name: os.environ.get(_variable(name), "")).cancel([Cancellation(key)])
+    lab.wait(job)
+    (left,) = cancel(lab, all_jobs=True)
+    assert (left["status"], left["outcome"]) == ("notneeded", "failed")
+    assert f"Job {job} was cancelled: CANCELLED" in text_of(left)
+    assert f"`datalad finish --close-failed-jobs {job}`" in text_of(left)
+    (done,) = cancel(lab, job)
+    assert (done["status"], done["outcome"]) == ("ok", "closed")
+    assert lab.listed() == {}
+
+
+def _variable(name: str) -> str:
+    return name.upper().replace(".", "_").replace("-", "_")
 
 
 def test_tasks_of_a_sweep(lab: Lab) -> None:
