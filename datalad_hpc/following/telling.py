@@ -8,7 +8,7 @@ from datalad_hpc.following.meant import ACTION, Look
 from datalad_hpc.following.places import shown
 from datalad_hpc.following.shelf import Entry, Found
 from datalad_hpc.following.states import States, is_submitted
-from datalad_hpc.results import Result, result
+from datalad_hpc.results import Result, result, visible_line
 
 
 def piece_result(
@@ -18,7 +18,7 @@ def piece_result(
     text = f"log of job {entry.label}"
     more: Result = {"content": block.decode("utf-8", "surrogateescape")}
     if heading:
-        more["heading"] = f"{entry.label} {shown(found.name, look.root)}"
+        more["heading"] = visible_line(f"{entry.label} {shown(found.name, look.root)}")
     return log_result(look, entry, "ok", text, found, **more)
 
 
