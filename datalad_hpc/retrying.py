@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from datalad_hpc.cancel.targets import Target, chosen
 from datalad_hpc.errors import HpcError, SubmissionUncertain, SubmissionUntracked
 from datalad_hpc.finish.catching_up import complete_interrupted
 from datalad_hpc.finish.chain_order import awaited, give_reasons
 from datalad_hpc.finish.rounds import Round
-from datalad_hpc.finish.selecting import selected
 from datalad_hpc.job import Job
 from datalad_hpc.plans.planning import Plan
 from datalad_hpc.polling import ask
@@ -34,17 +35,24 @@ def retry(this: Round, wishes: Wishes) -> Iterator[Result]:
     """
     settle(this.workplace, this.store, this.scheduler_named)
     with this.workplace.save_lock():
-        jobs, others = selected(this)
-        jobs, completed = complete_interrupted(this, jobs)
+        targets, others = chosen(this)
+        jobs, completed = complete_interrupted(this, [target.job for target in targets])
     yield from _as_ours([*others, *completed])
-    yield from _each(this, wishes, jobs)
+    yield from _each(this, _of_tasks(wishes, targets), jobs)
 
 
 def report(this: Round, wishes: Wishes) -> Iterator[Result]:
     """What :func:`retry` would submit; nothing is changed."""
-    jobs, others = selected(this)
+    targets, others = chosen(this)
     yield from _as_ours(others)
-    yield from _each(this, wishes, jobs, dry=True)
+    jobs = [target.job for target in targets]
+    yield from _each(this, _of_tasks(wishes, targets), jobs, dry=True)
+
+
+def _of_tasks(wishes: Wishes, targets: Sequence[Target]) -> Wishes:
+    """The wishes with the tasks that were named."""
+    named = {target.job.key: target.tasks for target in targets if target.tasks is not None}
+    return replace(wishes, tasks=named)
 
 
 def _each(

@@ -50,7 +50,7 @@ class Reschedule(Interface):
             nargs="*",
             action=FailedJobIds,
             doc="""commit whose job is run again; by default the one checked out. With
-            --failed ids of open jobs, or of tasks of sweeps (ID_4); by default all
+            --failed ids of open jobs, or of single tasks (ID_4); by default all
             that have failed, but for those that you cancelled.""",
         ),
         dataset=Parameter(

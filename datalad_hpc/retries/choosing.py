@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from datalad_hpc.claims import shown
@@ -30,6 +30,12 @@ class Wishes:
     """How often a task may be tried in all."""
     assume_ready: str | None = None
     jobs: int | None = None
+    tasks: Mapping[int, Collection[int]] = field(default_factory=dict)
+    """Indices of the tasks that were named, by the rows of their jobs."""
+
+    def means(self, job: Job, task: TaskStatus) -> bool:
+        """Whether a task of a job is meant, should it have failed."""
+        return job.key not in self.tasks or task.index in self.tasks[job.key]
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def _failed(
     if answer is None or is_forgotten(job, answers):
         worth_it = wishes.names or is_forgotten(job, answers)
         return _said(this, job, "impossible", unknown_text(job, answers)) if worth_it else None
+    answer = replace(answer, tasks=tuple(task for task in answer.tasks if wishes.means(job, task)))
     tasks = tuple(task for task in answer.tasks if _has_failed(task))
     problem = explain(replace(answer, tasks=tasks)) if tasks else ""
     if not tasks and wishes.names:

@@ -115,6 +115,8 @@ def test_only_the_failed_tasks_of_an_array_run_again(lab: Lab) -> None:
     repair(lab)
     (shown,) = retry(lab, report=True)
     assert shown["argv"] == ["sbatch", "--array=1,3%2", "job.sh"]
+    (shown,) = retry(lab, f"{first}_3", report=True)
+    assert shown["argv"] == ["sbatch", "--array=3%2", "job.sh"]
     (again,) = retry(lab)
     assert again["status"] == "ok", text_of(again)
     assert again["retried"] == [1, 3]
