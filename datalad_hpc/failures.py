@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -151,29 +151,6 @@ def trouble_of(task: TaskStatus) -> Failure | None:
     if task.phase is Phase.LIVE and task.reason.startswith(NEVER):
         return Failure(Cause.DEPENDENCY)
     return failure_of(task)
-
-
-def failure_of_kept(state: str, facts: Mapping[str, Any]) -> Failure | None:
-    """Why a task failed whose end the store has kept; ``None`` for one that did not.
-
-    Parameters
-    ----------
-    state, facts:
-      As the columns of its row have them, the facts read from their JSON.
-    """
-    if not state:
-        return None
-    return failure_of(
-        TaskStatus(
-            None,
-            state,
-            Phase.COMPLETED if state == "COMPLETED" else Phase.FAILED,
-            facts.get("reason", ""),
-            exit_code=facts.get("exit_code"),
-            signal=facts.get("signal"),
-            missing=tuple(facts.get("missing", ())),
-        )
-    )
 
 
 def failure_fields(

@@ -12,12 +12,12 @@ from datalad_hpc.failures import (
     Failure,
     failure_fields,
     failure_of,
-    failure_of_kept,
     trouble_of,
     without_name,
 )
 from datalad_hpc.finish.deciding import run_again
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
+from datalad_hpc.store.rows import PLAIN_TASK, end_of, ended_task
 
 NEVER = "DependencyNeverSatisfied"
 NO_LOG = "not started: its log could not be opened, or its folder is not there"
@@ -82,21 +82,18 @@ def test_the_cause_is_told(state: str, more: dict[str, Any], failure: Failure, t
     found = failure_of(task)
     assert found == failure
     assert found.text == text
-    kept = {name: value for name, value in more.items() if name in ("reason", "exit_code")}
-    assert failure_of_kept(state, {**kept, "signal": more.get("signal")}) == failure
+    assert failure_of(ended_task(PLAIN_TASK, **end_of(task))) == failure
 
 
 def test_who_did_not_fail_has_none() -> None:
     assert failure_of(TaskStatus(None, "COMPLETED", Phase.COMPLETED, exit_code=0)) is None
     assert failure_of(TaskStatus(None, "RUNNING", Phase.LIVE)) is None
-    assert failure_of_kept("COMPLETED", {"exit_code": 0}) is None
-    assert failure_of_kept("", {}) is None
 
 
 def test_missing_outputs_are_of_tasks_that_completed() -> None:
     done = TaskStatus(None, "COMPLETED", Phase.COMPLETED, missing=("a", "b"))
     assert failure_of(done) == Failure(Cause.MISSING_OUTPUT, outputs=("a", "b"))
-    assert failure_of_kept("COMPLETED", {"missing": ["a", "b"]}) == failure_of(done)
+    assert failure_of(ended_task(PLAIN_TASK, **end_of(done))) == failure_of(done)
 
 
 def test_what_waits_in_vain_is_in_trouble_but_has_not_failed() -> None:

@@ -167,6 +167,7 @@ def _fields(view: View, chain: str) -> dict[str, Any]:
         "task_counts": view.counts,
         "nodes": view.nodes,
         "outputs": view.outputs,
+        **view.failures,
         **({"can_start": outlook.can_start} if outlook else {}),
         **_of_tasks(view),
         **{name: value for name, value in told.items() if value not in (None, "")},

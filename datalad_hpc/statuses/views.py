@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from datalad_hpc.claims import shown
-from datalad_hpc.failures import failure_of
+from datalad_hpc.failures import failure_fields, failure_of
 from datalad_hpc.job import ClaimRole, Job, JobState, Part
 from datalad_hpc.outlook import Chance, Outlook
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
@@ -199,6 +199,13 @@ class View:
         """How tasks failed that are open still, in words."""
         found = filter(None, map(failure_of, self.live_or_ended))
         return some_of(list(dict.fromkeys(failure.text for failure in found)))
+
+    @property
+    def failures(self) -> dict[str, Any]:
+        """How tasks failed, also those that are committed or given up, as results tell it."""
+        status = JobStatus("", (*self.live_or_ended, *self.over))
+        has_tasks = self.job.tasks is not None or bool(self.job.members)
+        return failure_fields(status, of_tasks=has_tasks)
 
     @property
     def nodes(self) -> list[str]:

@@ -39,7 +39,7 @@ def attempt_of(told: dict[str, Any]) -> Attempt:
 def _task_json(task: TaskStatus) -> dict[str, Any]:
     times = {name: _text(getattr(task, name)) for name in _TIMES}
     known = {**asdict(task), "phase": task.phase.value, **times}
-    return {name: value for name, value in known.items() if value not in (None, "")}
+    return {name: value for name, value in known.items() if value not in (None, "", ())}
 
 
 def _text(time: datetime | None) -> str:
@@ -49,4 +49,5 @@ def _text(time: datetime | None) -> str:
 def _task_of(told: dict[str, Any]) -> TaskStatus:
     for name in _TIMES & told.keys():
         told[name] = datetime.fromisoformat(told[name])
+    told["missing"] = tuple(told.get("missing", ()))
     return TaskStatus(told.pop("index", None), told.pop("state"), Phase(told.pop("phase")), **told)

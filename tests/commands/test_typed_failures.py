@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from datalad.api import Dataset
 
-from datalad_hpc.failures import Failure, failure_of_kept
-from tests.commands.conftest import Lab, ask_store, text_of
+from datalad_hpc.failures import Failure, failure_of
+from datalad_hpc.store.rows import ended_task
+from tests.commands.conftest import QUIET, Lab, ask_store, text_of
 from tests.commands.test_failed_tasks import record_of
 from tests.helpers import wait_for
 
@@ -36,8 +37,15 @@ def failed(lab: Lab, command: str, **options: Any) -> str:
 
 def kept(lab: Lab) -> list[Failure | None]:
     """What the store tells of the failure of each task."""
-    rows = ask_store(lab, "SELECT state, facts FROM tasks ORDER BY job, number")
-    return [failure_of_kept(state, json.loads(facts)) for state, facts in rows]
+    rows = ask_store(lab, "SELECT number, state, facts FROM tasks ORDER BY job, number")
+    return [failure_of(ended_task(*row)) for row in rows]
+
+
+def in_history(lab: Lab) -> dict[str, Any]:
+    """What ``hpc-status --all`` tells of the one job there ever was."""
+    (told,) = lab.dataset.hpc_status(everything=True, **QUIET)
+    assert told["open_job"] is False
+    return dict(told)
 
 
 def facts_of(lab: Lab, job_id: str) -> Any:
@@ -92,6 +100,7 @@ def test_tasks_of_an_array_by_their_failure(lab: Lab) -> None:
     assert left["failures"] == told
     (done,) = lab.finish(commit_good_tasks=True)
     assert done["failures"] == record_of(lab)["hpc"]["failures"] == told
+    assert in_history(lab)["failures"] == told
     causes = [each and each.exit_code for each in kept(lab)]
     assert causes == [None, 7, 7, None, 7, 8]
 
@@ -137,6 +146,7 @@ def test_missing_outputs(lab: Lab) -> None:
     assert "it did not produce more.txt, most/" in text_of(done)
     assert done["failure"] == record_of(lab)["hpc"]["failure"] == told
     assert facts_of(lab, job)["tasks"][0]["failure"] == told
+    assert in_history(lab)["failure"] == told
     assert [each and each.as_json for each in kept(lab)] == [told]
 
 
@@ -182,10 +192,10 @@ def test_who_cancelled_a_job(slurm_lab: Lab) -> None:
     job = lab.schedule("sbatch job.sh", outputs=["out.txt"])["slurm_job_id"]
     wait_for((lab.root / "out.txt").exists)
     subprocess.run(["scancel", job], check=True)
-    lab.wait()
     user = pwd.getpwuid(os.getuid()).pw_name
     told = {"cause": "cancelled", "by": user}
-    assert lab.listed()[job]["failure"] == told
+    # Accounting, which knows by whom, is later than the queue.
+    wait_for(lambda: lab.listed()[job].get("failure") == told, interval=0.3)
     (left,) = lab.finish()
     assert left["failure"] == told
     assert f"CANCELLED by {user}; it stays open" in text_of(left)
@@ -224,8 +234,8 @@ def test_a_dependency_that_is_never_satisfied(lab: Lab) -> None:
         assert left["live"] is True
         assert "so that it never starts" in text_of(left)
         subprocess.run(["scancel", job], check=True)
-        lab.wait()
         told["by"] = pwd.getpwuid(os.getuid()).pw_name
+        wait_for(lambda: lab.listed()[job].get("failure") == told, interval=0.3)
     (done,) = lab.finish(job, **CLOSED)
     assert done["failure"] == told
     assert [each and each.as_json for each in kept(lab)] == [told]
