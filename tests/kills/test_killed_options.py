@@ -25,6 +25,7 @@ OPTIONS: list[dict[str, bool]] = [
     {"commit_good_tasks": True, "branches": True},
     {"commit_failed_jobs": True, "octopus": True},
     {"close_failed_jobs": True},
+    {"close_failed_jobs": True, "wait": True},
 ]
 
 LINKED = ("kept/0", "kept/1", "whole/kept", "parts/0", "parts/1", "out/same", "out/new")
