@@ -106,7 +106,8 @@ def test_what_waits_for_a_cancelled_job_is_named(lab: Lab) -> None:
     assert lab.listed() == {}
 
 
-def test_all_of_a_chain(lab: Lab) -> None:
+def test_all_of_a_chain(local_lab: Lab) -> None:
+    lab = local_lab
     first = running(lab, outputs=["begun.txt"])
     lab.script("cp begun.txt b.txt", "second.sh")
     job = lab.schedule("sbatch second.sh", inputs=["begun.txt"], outputs=["b.txt"])
@@ -116,7 +117,8 @@ def test_all_of_a_chain(lab: Lab) -> None:
     assert all("can never start" not in text_of(res) for res in done)
 
 
-def test_a_job_that_completed_is_not_closed(lab: Lab) -> None:
+def test_a_job_that_completed_is_not_closed(local_lab: Lab) -> None:
+    lab = local_lab
     lab.script("echo x > out.txt")
     job = lab.schedule("sbatch job.sh", outputs=["out.txt"])["slurm_job_id"]
     lab.wait(job)
@@ -130,7 +132,8 @@ def test_a_job_that_completed_is_not_closed(lab: Lab) -> None:
     assert "is over already: committed as" in text_of(over)
 
 
-def test_a_job_that_failed_stays_open(lab: Lab) -> None:
+def test_a_job_that_failed_stays_open(local_lab: Lab) -> None:
+    lab = local_lab
     lab.script("exit 3")
     job = lab.schedule("sbatch job.sh", outputs=["out.txt"])["slurm_job_id"]
     lab.wait(job)
@@ -217,7 +220,8 @@ def test_an_array_of_which_some_tasks_completed_stays_open(local_lab: Lab) -> No
     assert "out-2.txt" not in lab.committed()
 
 
-def test_an_array_of_which_nothing_completed_is_closed(lab: Lab) -> None:
+def test_an_array_of_which_nothing_completed_is_closed(local_lab: Lab) -> None:
+    lab = local_lab
     job = array(lab, "test $SLURM_ARRAY_TASK_ID -gt 0 && sleep 60; exit 3")
     wait_for(lambda: lab.listed()[job].get("tasks", {}).get("FAILED") == "0", timeout=30)
     (done,) = cancel(lab, job)

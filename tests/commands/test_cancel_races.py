@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +162,23 @@ def test_ctrl_c_while_it_waits(local_lab: Lab) -> None:
     assert wish(lab)
     lab.wait(job)
     assert cancel(lab, job)[0]["outcome"] == "closed"
+
+
+def test_another_worktree(local_lab: Lab, tmp_path: Path) -> None:
+    from datalad.api import Dataset
+
+    lab = local_lab
+    here = running(lab, outputs=["begun.txt"])
+    lab.git("worktree", "add", "-q", "-b", "other", str(tmp_path / "other"))
+    other = Lab(Dataset(tmp_path / "other"), "local")
+    there = running(other, outputs=["other.txt"])
+    left, ended = sorted(cancel(other, all_jobs=True), key=lambda res: str(res["status"]))
+    assert (left["status"], left["slurm_job_id"]) == ("impossible", here)
+    assert f"`datalad hpc-cancel -d {lab.root} {here}`" in text_of(left)
+    assert (ended["slurm_job_id"], ended["outcome"]) == (there, "closed")
+    (other.root / "begun.txt").unlink()
+    there = running(other, outputs=["other.txt"])
+    shutil.rmtree(other.root)
+    # Nobody is there any more who could do it.
+    assert [res["outcome"] for res in cancel(lab, all_jobs=True)] == ["closed", "closed"]
+    assert lab.listed() == {}
