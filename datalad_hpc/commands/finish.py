@@ -279,11 +279,12 @@ def _states(live: list[dict[str, Any]]) -> str:
 
 
 def _outputs(listed: dict[str, Any]) -> str:
-    """The outputs of a job, and behind them what its chain means for it."""
+    """The outputs of a job, and behind them which attempt it is and what its chain means."""
     from datalad_hpc.wording import some_of
 
-    note = f"  ({listed['chain_note']})" if "chain_note" in listed else ""
-    return some_of(listed["outputs"], " ") + note
+    attempt = f"attempt {listed['attempt']}" if listed["attempt"] > 1 else ""
+    notes = ", ".join(filter(None, [attempt, listed.get("chain_note")]))
+    return some_of(listed["outputs"], " ") + f"  ({notes})" * bool(notes)
 
 
 def _table(listed: list[dict[str, Any]]) -> Iterator[str]:

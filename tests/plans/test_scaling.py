@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from datalad_hpc.errors import BadRequest
-from datalad_hpc.plans.changing import Changes, asked_for, with_last_word
+from datalad_hpc.plans.changing import Changes, asked_for, refuse_others, with_last_word
 from datalad_hpc.plans.scaling import read_factors, scaled
+from datalad_hpc.schedulers.sbatch import batch_command_of
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,14 @@ def test_what_a_submission_asked_for() -> None:
 def test_what_is_given_cannot_be_multiplied_too() -> None:
     with pytest.raises(BadRequest, match="leave one of them out"):
         Changes({"mem-per-cpu": "1G"}, read_factors(["mem=2"]))
+
+
+def test_what_would_not_win_is_refused() -> None:
+    script = "#!/bin/sh\n#SBATCH --mem-per-cpu=1G\n"
+    beside = batch_command_of(script, ["--mem=2G"], {})
+    with pytest.raises(BadRequest, match="give mem-per-cpu= instead"):
+        refuse_others({"mem": "2G"}, beside)
+    hidden = batch_command_of("#!/bin/sh\n", ["--time=5", "--time=7"], {})
+    with pytest.raises(BadRequest, match="hides an option time in a placeholder"):
+        refuse_others({"time": "5"}, hidden)
+    refuse_others({"time": "7"}, hidden)

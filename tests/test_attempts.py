@@ -1,0 +1,95 @@
+"""A task belongs to the newest attempt that was submitted for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from datalad_hpc.attempt import Attempt
+from datalad_hpc.earlier import attempts_of
+from datalad_hpc.job import Job
+from datalad_hpc.members import all_names, as_attempted, attempts_at, scheduler_keys
+from datalad_hpc.polling import NOT_TOLD, status_of
+from datalad_hpc.results import explain
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
+from datalad_hpc.store.attempt_json import attempt_json, attempt_of
+from tests.jobs import a_job
+
+WHEN = datetime(2026, 1, 2, tzinfo=timezone.utc)
+
+
+def an_attempt(job_id: str, *tasks: int, ended: tuple[TaskStatus, ...] = ()) -> Attempt:
+    return Attempt(job_id, "", f"t{job_id}", WHEN, WHEN, tasks or None, ended=ended)
+
+
+def failed(index: int | None) -> TaskStatus:
+    return TaskStatus(index, "FAILED", Phase.FAILED, exit_code=3, elapsed=2.0, started=WHEN)
+
+
+def done(*indices: int) -> tuple[TaskStatus, ...]:
+    return tuple(TaskStatus(index, "COMPLETED", Phase.COMPLETED) for index in indices)
+
+
+def an_array() -> Job:
+    """Tasks 0 to 3: of these 1 to 3 failed at first, and 2 and 3 once more, and 3 runs again."""
+    first = an_attempt("7", 0, 1, 2, 3, ended=(failed(1), failed(2), failed(3)))
+    second = an_attempt("8", 1, 2, 3, ended=(failed(3),))
+    job = a_job(9, tasks=(0, 1, 2, 3))
+    return replace(job, job_id="9", token="t9", attempts=(first, second), tried=(3,))
+
+
+def test_each_id_is_asked_for_its_own_tasks() -> None:
+    keys = [(key.job_id, key.token, key.tasks) for key in scheduler_keys(an_array())]
+    assert keys == [("9", "t9", (3,)), ("8", "t8", (1, 2)), ("7", "t7", (0,))]
+    assert all_names(an_array()) == {"7", "8", "9"}
+
+
+def test_the_answers_make_one_status() -> None:
+    # Of earlier attempts all tasks are told.
+    told = {
+        "7": JobStatus("7", (*done(0), failed(1), failed(2), failed(3)), {"name": "old"}),
+        "8": JobStatus("8", (*done(1, 2), failed(3)), {"name": "newer"}),
+        "9": JobStatus("9", done(3), {"name": "newest"}),
+    }
+    status = status_of(an_array(), told)
+    assert status.phase is Phase.COMPLETED
+    assert [(task.index, task.job_id) for task in status.tasks] == [
+        (0, "7"),
+        (1, "8"),
+        (2, "8"),
+        (3, "9"),
+    ]
+    assert status.facts == {"name": "newest"}
+    assert "tasks 1-2 of job 8: COMPLETED" in explain(status)
+    del told["8"]
+    assert [task.state for task in status_of(an_array(), told).tasks][1:3] == [NOT_TOLD, NOT_TOLD]
+
+
+def test_a_plain_job_is_asked_for_under_its_newest_id_alone() -> None:
+    before = an_attempt("7", ended=(failed(None),))
+    job = replace(a_job(9), job_id="9", token="t9", attempts=(before,))
+    assert [key.job_id for key in scheduler_keys(job)] == ["9"]
+    running = TaskStatus(None, "RUNNING", Phase.LIVE)
+    status = status_of(job, {"9": JobStatus("9", (running,))})
+    assert status.tasks == (running,)
+
+
+def test_what_a_task_was_tried_in() -> None:
+    job = an_array()
+    assert [each.job_id for each in attempts_at(job, 3)] == ["7", "8"]
+    assert [each.job_id for each in attempts_at(job, 2)] == ["7"]
+    assert attempts_at(job, 0) == ()
+    assert [as_attempted(job, task).job_id for task in range(4)] == ["7", "8", "8", "9"]
+    assert [each.job_id for each in as_attempted(job, 2).attempts] == ["7"]
+
+
+def test_attempts_come_back_from_the_store() -> None:
+    for attempt in an_array().attempts:
+        assert attempt_of(attempt_json(attempt)) == attempt
+
+
+def test_what_a_record_tells() -> None:
+    first, second = attempts_of(an_array(), with_identity=False)
+    assert (first["tasks"], second["tasks"]) == ({"FAILED": "1-3"}, {"FAILED": "3"})
+    assert second["failures"] == [{"cause": "exit-code", "exit_code": 3, "tasks": "3"}]
+    assert second["elapsed"] == 2.0
