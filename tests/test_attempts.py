@@ -59,7 +59,7 @@ def test_the_answers_make_one_status() -> None:
         (2, "8"),
         (3, "9"),
     ]
-    assert status.facts == {"name": "newest"}
+    assert status.facts["name"] == "newest"
     assert "tasks 1-2 of job 8: COMPLETED" in explain(status)
     del told["8"]
     assert [task.state for task in status_of(an_array(), told).tasks][1:3] == [NOT_TOLD, NOT_TOLD]

@@ -164,7 +164,7 @@ def test_what_has_failed_is_not_waited_for(lab: Lab) -> None:
         "Nothing was submitted",
         f"job {first}, which makes a.txt,",
         "exit code 3",
-        f"--close-failed-jobs {first}",
+        f"datalad reschedule --failed {first}",
     ):
         assert words in text_of(second)
     assert list(lab.listed()) == [first]

@@ -453,3 +453,23 @@ def test_in_an_alternative_directory(local_lab: Lab, tmp_path: Path) -> None:
     assert done["status"] == "ok", text_of(done)
     assert "made" in local_lab.committed()
     assert not (there / "made").exists()
+
+
+def test_who_reads_what_it_makes_itself_or_what_comes_later_waits_for_nobody(
+    local_lab: Lab,
+) -> None:
+    local_lab.write("x")
+    local_lab.write("y")
+    first = local_lab.schedule("[ -e repaired ] && cat y >> x", inputs=["x", "y"], outputs=["x"])[
+        "slurm_job_id"
+    ]
+    second = local_lab.schedule("cat x >> y", inputs=["x"], outputs=["y"])["slurm_job_id"]
+    local_lab.wait()
+    repair(local_lab)
+    one, two = retry(local_lab)
+    assert (one["status"], two["status"]) == ("ok", "ok"), (text_of(one), text_of(two))
+    assert "waits for" not in text_of(one)
+    assert f"waits for job {one['slurm_job_id']}" in text_of(two)
+    assert (one["slurm_job_ids"][0], two["slurm_job_ids"][0]) == (first, second)
+    local_lab.wait()
+    assert [each["status"] for each in local_lab.finish()] == ["ok", "ok"]
