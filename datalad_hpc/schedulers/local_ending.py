@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from datalad_hpc.schedulers.local_job import Event, Wish
 from datalad_hpc.schedulers.local_tasks import alive, birth, lost
+from datalad_hpc.schedulers.people import user_of
 
 GRACE = 5.0
 """Seconds between the signal that a task may heed and the one that it cannot; KillWait in Slurm."""
@@ -44,8 +45,8 @@ def _signal(start: Event, number: signal.Signals) -> None:
 
 
 def cancelled(end: Event, wish: Wish) -> Event:
-    """The end of a task that was cancelled; the words are Slurm's."""
-    return replace(end, state="CANCELLED", reason=f"by {wish.by}")
+    """The end of a task that was cancelled; the words are Slurm's, but for a name."""
+    return replace(end, state="CANCELLED", reason=f"by {user_of(str(wish.by))}")
 
 
 def end_unseen(start: Event, wish: Wish | None) -> Event:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import grp
-import pwd
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any
 
+from datalad_hpc.schedulers.people import user_of
 from datalad_hpc.status import Phase
 
 ENDED_STATES = {
@@ -137,17 +137,10 @@ def group_of(text: str) -> str:
     return told(text)
 
 
-@cache
-def _user_of(number: str) -> str:
-    with contextlib.suppress(KeyError, ValueError):
-        return pwd.getpwuid(int(number)).pw_name
-    return number
-
-
 def by_name(remark: str) -> str:
     """``by 1000`` with the name of the user; the number where this machine has no such user."""
     by, _, number = remark.partition(" ")
-    return f"by {_user_of(number)}" if by == "by" else remark
+    return f"by {user_of(number)}" if by == "by" else remark
 
 
 def minutes_of(text: str) -> int | None:

@@ -207,6 +207,16 @@ def test_who_cancelled_a_job(slurm_lab: Lab) -> None:
     assert [each and each.as_json for each in kept(lab)] == [told]
 
 
+def test_who_cancelled_a_job_with_us(local_lab: Lab) -> None:
+    lab = local_lab
+    lab.script("echo x > out.txt; sleep 60")
+    job = lab.schedule("sbatch job.sh", outputs=["out.txt"])["slurm_job_id"]
+    wait_for((lab.root / "out.txt").exists)
+    (done,) = lab.dataset.hpc_cancel(job, **QUIET)
+    told = {"cause": "cancelled", "by": pwd.getpwuid(os.getuid()).pw_name}
+    assert done["failure"] == in_history(lab)["failure"] == told
+
+
 @pytest.mark.slurm
 def test_a_log_that_cannot_be_opened(slurm_lab: Lab) -> None:
     lab = slurm_lab

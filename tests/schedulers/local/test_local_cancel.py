@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from datalad_hpc.schedulers import local_ending
 from datalad_hpc.schedulers.base import Cancellation
 from datalad_hpc.schedulers.local_tasks import alive
+from datalad_hpc.schedulers.people import user_of
 from datalad_hpc.status import JobKey, JobStatus, Phase
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def process_of(bench: Bench, job_id: str, task: int | None = None) -> tuple[int,
 def assert_cancelled(status: JobStatus) -> None:
     for task in status.tasks:
         assert (task.state, task.phase) == ("CANCELLED", Phase.FAILED)
-        assert task.reason == f"by {os.getuid()}"
+        assert task.reason == f"by {user_of(str(os.getuid()))}"
 
 
 def test_a_job_that_runs_is_told_to_end(bench: Bench) -> None:
