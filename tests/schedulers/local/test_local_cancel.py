@@ -71,7 +71,7 @@ def test_what_waits_ends_at_once(bench: Bench) -> None:
     dependent = bench.submit("-d", f"afterok:{second}", "--wrap", "touch ran")
     cancel(bench, wanted(second))
     assert_cancelled(bench.wait(second))
-    assert bench.states(first) == ["RUNNING"]
+    bench.until(lambda: bench.states(first) == ["RUNNING"])
     (bench.folder / "go").touch()
     (task,) = bench.wait(dependent).tasks
     assert (task.state, task.reason) == ("CANCELLED", "DependencyNeverSatisfied")
