@@ -9,7 +9,7 @@ import pytest
 
 from datalad_hpc import command_suite
 
-HEAVY = ("sqlalchemy", "sqlite3")
+HEAVY = ("matplotlib", "numpy", "sqlalchemy", "sqlite3")
 
 REPORT = """
 import atexit, sys
