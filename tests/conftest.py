@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import is_locked, soak, wait_for
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from datalad.api import Dataset
 
 pytest_plugins = ["tests.slurm.presence"]
+
+# How long an example takes is the machine's business, which may do other things meanwhile.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 GIT_CONFIG = """\
 [user]

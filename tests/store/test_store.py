@@ -335,9 +335,9 @@ def test_claims_of_ten_thousand_tasks_are_ordinary(store: Store, new_job: NewJob
     other = store.reserve(an_array("b"))
     with pytest.raises(OutputsClaimed, match=r"out/0-a\*.* and 9,991 more") as refused:
         store.reserve(replace(an_array("a"), token="another"))
-    # A machine that does other things meanwhile may need a few seconds; comparing all with all
-    # takes minutes.
-    assert time.monotonic() - start < 20
+    # A machine that does other things meanwhile may need a minute; comparing all with all takes
+    # many.
+    assert time.monotonic() - start < 120
     assert len(str(refused.value)) < 1000
     assert [job.claims for job in store.open_jobs()] == [kept.claims, other.claims]
 
