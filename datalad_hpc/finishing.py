@@ -24,9 +24,8 @@ from datalad_hpc.finish.deciding import Ready, decide
 from datalad_hpc.finish.deciding_sweeps import decide_sweep
 from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.finish.selecting import meant, selected
-from datalad_hpc.job import Job
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.located import Locator
-from datalad_hpc.members import scheduler_keys
 from datalad_hpc.polling import Answers, ask, complete, unknown_text
 from datalad_hpc.progress import showing
 from datalad_hpc.results import (
@@ -117,12 +116,13 @@ def finish_seen(this: Round, seen: Look) -> Iterator[Result]:
 
 def _unchanged(seen: Look, jobs: Sequence[Job]) -> list[Job]:
     """The jobs that are known to the scheduler by what was asked for."""
-    then = {job.key: (job.state, _names(job)) for job in seen.jobs}
-    return [job for job in jobs if then.get(job.key) == (job.state, _names(job))]
+    then = {job.key: _identity(job) for job in seen.jobs}
+    return [job for job in jobs if then.get(job.key) == _identity(job)]
 
 
-def _names(job: Job) -> list[tuple[str, str, str]]:
-    return [(key.job_id, key.cluster, key.token) for key in scheduler_keys(job)]
+def _identity(job: Job) -> tuple[JobState, str, str, str]:
+    """What is another once it is submitted again."""
+    return job.state, job.job_id, job.cluster, job.token
 
 
 def _restricted(seen: Look, jobs: Sequence[Job]) -> Answers:

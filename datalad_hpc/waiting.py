@@ -150,7 +150,9 @@ class _Waiting:
 
     def rounds(self) -> Iterator[Result]:
         jobs, others = selected(self.this)
-        yield from others
+        for other in others:
+            self.notice.add(other)
+            yield other
         pause = self.patience.first
         with following("Following jobs", " Tasks") as shown:
             while True:
@@ -279,6 +281,8 @@ class _Waiting:
         """What was done and what is left, for people."""
         number = len(self.notice.committed)
         text = f"{number} commit{'s were' if number != 1 else ' was'} made"
+        if not self.tasks:
+            return text
         if not self.live:
             return f"{text}, no job may still run"
         return f"{text}, {len(self.live)} job{'s' * (len(self.live) > 1)} may still run"

@@ -12,6 +12,9 @@ from datalad_hpc.members import scheduler_keys
 from datalad_hpc.polling import NOT_TOLD, Answers, is_forgotten
 from datalad_hpc.status import Phase, TaskStatus
 
+MAY_COME_BACK = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "REVOKED")
+"""States of failed tasks that a cluster may put into its queue again by itself."""
+
 
 def is_live(job: Job, answers: Answers) -> bool:
     """Whether a job is worth waiting for."""
@@ -26,9 +29,12 @@ def live_tasks(job: Job, answers: Answers) -> list[TaskStatus]:
 
 
 def has_failed(job: Job, answers: Answers) -> bool:
-    """Whether all of a job has failed, for what the scheduler says."""
+    """Whether all of a job has failed, and for good."""
     answer = answers.of(job)
-    return answer is not None and all(task.phase is Phase.FAILED for task in answer.tasks)
+    return answer is not None and all(
+        task.phase is Phase.FAILED and not task.state.startswith(MAY_COME_BACK)
+        for task in answer.tasks
+    )
 
 
 def tasks_of(job: Job, answers: Answers) -> Sequence[TaskStatus]:

@@ -536,6 +536,8 @@ def test_the_user_is_notified(waiter: Lab, notified: Path) -> None:
     assert "FINISH_COMMITTED=1" in lines
     assert "FINISH_FAILED=1" in lines
     assert "FINISH_SUMMARY=1 commit was made, no job may still run" in lines
+    wait_with(waiter, "4711")
+    assert "FINISH_OUTCOME=failed" in notified.read_text()
 
 
 @pytest.mark.parametrize(("timeout", "outcome"), [(0, "timeout"), (60, "done")])
