@@ -69,8 +69,8 @@ def test_a_sweep_is_finished_and_what_failed_of_it_stays_open(lab: Lab) -> None:
     )
     job = res["slurm_job_id"]
     wait_for(lambda: log_of(lab, job).exists() and "succeed" in log_of(lab, job).read_text())
-    wait_for(lambda: commits(lab) == 2)
-    assert lab.listed()[job]["slurm_job_status"] == "FAILED"
+    wait_for(lambda: lab.listed()[job]["slurm_job_status"] == "FAILED")
+    assert commits(lab) == 2
     assert {res["status"] for res in lab.finish(close_failed_jobs=True)} == {"ok"}
 
 
