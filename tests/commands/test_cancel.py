@@ -12,6 +12,7 @@ from datalad_hpc.schedulers.base import Cancellation
 from datalad_hpc.schedulers.local import Local
 from datalad_hpc.status import JobKey
 from tests.commands.conftest import QUIET, Lab, ask_store, text_of
+from tests.commands.test_submission_programs import program, submit
 from tests.helpers import wait_for
 
 SLEEP = "echo begun > begun.txt; sleep 60"
@@ -265,3 +266,27 @@ def test_what_cannot_be_cancelled(
     (refused,) = cancel(local_lab, *names, **options)
     assert (refused["action"], refused["status"]) == ("hpc-cancel", "impossible")
     assert words in text_of(refused)
+
+
+def test_all_jobs_of_a_submission_program(lab: Lab) -> None:
+    lab.script(SLEEP, "slow.sh")
+    program(lab, "set -e; sbatch slow.sh; sbatch --array=0-1 slow.sh; sbatch --hold slow.sh")
+    job = submit(lab, outputs=["begun.txt"])
+    wait_for((lab.root / "begun.txt").exists)
+    (done,) = cancel(lab, job["slurm_job_ids"][-1])
+    assert (done["status"], done["outcome"]) == ("ok", "closed")
+    assert done["slurm_job_ids"] == job["slurm_job_ids"]
+    assert lab.listed() == {}
+
+
+def test_the_newest_attempt_of_a_job(local_lab: Lab) -> None:
+    lab = local_lab
+    lab.script("test -e begun.txt || { touch begun.txt; exit 3; }; touch again.txt; sleep 60")
+    first = lab.schedule("sbatch job.sh", outputs=["out.txt"])["slurm_job_id"]
+    lab.wait(first)
+    again = lab.dataset.reschedule(failed=True, **QUIET)[-1]["slurm_job_id"]
+    wait_for((lab.root / "again.txt").exists)
+    # By its old name.
+    (done,) = cancel(lab, first)
+    assert (done["slurm_job_id"], done["outcome"]) == (again, "closed")
+    assert lab.listed() == {}
