@@ -122,7 +122,8 @@ def test_what_an_earlier_job_has_left_is_not_the_log(local_lab: Lab, follow: Fol
     assert following.ended()[:2] == (0, "new\n")
 
 
-def test_several_tasks_at_a_time(lab: Lab, follow: Follow) -> None:
+def test_several_tasks_at_a_time(local_lab: Lab, follow: Follow) -> None:
+    lab = local_lab
     lab.script("echo begin\n" + STEPS.replace("last", "last of $SLURM_ARRAY_TASK_ID"))
     job_id = scheduled(lab, "sbatch --array=1-2 job.sh")
     wait_for(lambda: all((lab.root / f"slurm-{job_id}_{n}.out").exists() for n in (1, 2)))

@@ -18,7 +18,8 @@ def test_the_log_that_is_committed_is_not_written_to(lab: Lab) -> None:
     assert (lab.root / "same.log").read_text() == "run 1\n"
 
 
-def test_what_was_made_writable_is_as_before_once_the_job_was_given_up(lab: Lab) -> None:
+def test_what_was_made_writable_is_as_before_once_it_was_given_up(local_lab: Lab) -> None:
+    lab = local_lab
     lab.script("echo log")
     lab.run("sbatch -o same.log --wrap 'echo log; echo > x'", outputs=["x"])
     target = Path(lab.root / "same.log").readlink()
