@@ -128,9 +128,9 @@ def _without_outputs(
     done = tuple(task for task in answer.tasks if task.phase is Phase.COMPLETED)
     if not done or len(done) < len(answer.tasks) or job.request.alternative:
         return (), ""
-    over = {part.index for part in job.parts} - {part.index for part in job.open_parts}
-    wanted = [claim for claim in job.claims if claim.role is ClaimRole.OUTPUT]
-    empty = locator.listing([claim for claim in wanted if claim.task not in over]).empty
+    indices = {None, *(task.index for task in done)}
+    outputs = [claim for claim in job.claims if claim.role is ClaimRole.OUTPUT]
+    empty = locator.listing([claim for claim in outputs if claim.task in indices]).empty
     missing = {
         task.index: tuple(shown(claim) for claim in empty if claim.task in (None, task.index))
         for task in done

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.parametrize("world", ["local"], indirect=True, scope="module"),
 ]
 
-TRIED = soak(5, 1000)
+TRIED = soak(4, 1000)
 """At so many points it is killed at most."""
 
 COMMAND = "echo $SLURM_JOB_ID >> RUNS; echo {name} > {name}; [ -e GOOD ]"
