@@ -680,3 +680,10 @@ def test_a_plain_job_has_no_tasks_to_cover() -> None:
     record = read_record(a_message(a_job()))
     assert record
     assert (record.tasks, record.covers) == ({}, "")
+
+
+def test_a_record_for_core_says_why_a_job_failed_as_well() -> None:
+    ended = task("OUT_OF_MEMORY", Phase.FAILED, signal=125)
+    message = a_message(a_job(command="make"), JobStatus("42", (ended,)), style=FOR_RERUN)
+    assert message.startswith("[DATALAD RUNCMD]")
+    assert record_json(message)["hpc"]["failure"] == {"cause": "out-of-memory"}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from datalad_hpc.finish.deciding import run_again
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from tests.commands.conftest import Lab, text_of
 from tests.commands.test_failed_tasks import an_array
 
@@ -37,6 +39,10 @@ def typed(lab: Lab, command: str) -> str:
     return ended.stdout
 
 
+def failed_status(*states: str) -> JobStatus:
+    return JobStatus("", tuple(TaskStatus(None, state, Phase.FAILED) for state in states))
+
+
 @pytest.fixture
 def lab(local_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setenv("DATALAD_HPC_SCHEDULER", "local")
@@ -59,6 +65,23 @@ def test_ways_out_of_a_failure(lab: Lab, script: str, which: int, told: str) -> 
     again = f"datalad reschedule --failed {job}"
     assert commands[:-2] == [again] * (script == "exit 3")
     assert told in typed(lab, commands[-2:][which])
+
+
+def test_a_failed_job_runs_again_by_the_command_named(lab: Lab) -> None:
+    lab.script("exit 3")
+    job = lab.schedule("sbatch --mem=10M --time=5 job.sh", outputs=["x"])["slurm_job_id"]
+    lab.wait()
+    (left,) = lab.finish()
+    assert f"attempt 2, after job {job}" in typed(lab, named(text_of(left))[0])
+    lab.wait()
+    ended = failed_status("OUT_OF_MEMORY", "TIMEOUT")
+    (job,) = lab.listed()
+    (command,) = named(run_again(job, ended))
+    again = typed(lab, command)
+    assert "attempt 3" in again
+    assert "--mem=20" in again
+    assert "--time=00:10:00" in again
+    lab.wait()
 
 
 def test_failed_tasks_run_again_also_when_another_commit_came_after(lab: Lab) -> None:
