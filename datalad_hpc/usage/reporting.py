@@ -48,7 +48,10 @@ def report(finder: Finder, question: Question) -> Iterator[Result]:
     yield from _problems(root, found)
     if not found.jobs:
         if not question.names:
-            text = "There are no jobs here of which it is known what they used"
+            text = (
+                "No job of this dataset is known to have ended; name open ones to have their "
+                "scheduler asked (`datalad hpc-usage JOBID`)"
+            )
             yield result(ACTION, root, "notneeded", text)
         return
     yield from _about_jobs(root, found.jobs, each_task=question.each_task)
