@@ -270,11 +270,19 @@ def test_what_is_refused(local_failed: tuple[Lab, str]) -> None:
 
 # Chains
 
+GATE = "until [ -e go ]; do sleep 0.05; done; "
+"""Before what is to fail only when others wait for it."""
+
+
+def let_go(lab: Lab) -> None:
+    (lab.root / "go").touch()
+
 
 def test_a_chain_runs_again_in_its_order(lab: Lab) -> None:
-    lab.script("echo >> tries; [ -e repaired ] && echo made > made", "one.sh")
+    lab.script(f"{GATE}echo >> tries; [ -e repaired ] && echo made > made", "one.sh")
     first = lab.schedule("sbatch one.sh", outputs=["made", "tries"])["slurm_job_id"]
     second = lab.schedule("cat made > copy", inputs=["made"], outputs=["copy"])["slurm_job_id"]
+    let_go(lab)
     lab.wait()
     assert lab.listed()[second]["slurm_job_status"].startswith("CANCELLED")
     repair(lab)
@@ -291,9 +299,10 @@ def test_a_chain_runs_again_in_its_order(lab: Lab) -> None:
 
 
 def test_who_waits_for_a_failed_job_is_told(local_lab: Lab) -> None:
-    local_lab.script("[ -e repaired ] && echo made > made", "one.sh")
+    local_lab.script(f"{GATE}[ -e repaired ] && echo made > made", "one.sh")
     first = local_lab.schedule("sbatch one.sh", outputs=["made"])["slurm_job_id"]
     second = local_lab.schedule("cat made", inputs=["made"], outputs=["copy"])["slurm_job_id"]
+    let_go(local_lab)
     local_lab.wait()
     (said,) = retry(local_lab, second)
     assert said["status"] == "impossible"
@@ -304,13 +313,14 @@ def test_who_waits_for_a_failed_job_is_told(local_lab: Lab) -> None:
 @pytest.mark.slurm
 def test_what_waits_in_vain_is_ended_and_submitted_again(dataset: Any) -> None:
     lab = Lab(dataset, "slurm")
-    lab.script("[ -e repaired ] && echo made > made", "one.sh")
+    lab.script(f"{GATE}[ -e repaired ] && echo made > made", "one.sh")
     lab.schedule("sbatch one.sh", outputs=["made"])
     waiting = lab.schedule(
         "sbatch --kill-on-invalid-dep=no --wrap='cat made > copy'",
         inputs=["made"],
         outputs=["copy"],
     )["slurm_job_id"]
+    let_go(lab)
     wait_for(lambda: "FAILED" in [each["slurm_job_status"] for each in lab.listed().values()])
     assert lab.listed()[waiting]["slurm_job_status"] == "PENDING"
     repair(lab)
@@ -459,10 +469,11 @@ def test_who_reads_what_it_makes_itself_or_what_comes_later_waits_for_nobody(
 ) -> None:
     local_lab.write("x")
     local_lab.write("y")
-    first = local_lab.schedule("[ -e repaired ] && cat y >> x", inputs=["x", "y"], outputs=["x"])[
-        "slurm_job_id"
-    ]
+    first = local_lab.schedule(
+        f"{GATE}[ -e repaired ] && cat y >> x", inputs=["x", "y"], outputs=["x"]
+    )["slurm_job_id"]
     second = local_lab.schedule("cat x >> y", inputs=["x"], outputs=["y"])["slurm_job_id"]
+    let_go(local_lab)
     local_lab.wait()
     repair(local_lab)
     one, two = retry(local_lab)
