@@ -69,6 +69,7 @@ def test_what_waits_ends_at_once(bench: Bench) -> None:
     first = bench.submit("--wrap", HOLD)
     second = bench.submit("--wrap", "touch ran")
     dependent = bench.submit("-d", f"afterok:{second}", "--wrap", "touch ran")
+    bench.until(lambda: bench.progress(first).running)
     cancel(bench, wanted(second))
     assert_cancelled(bench.wait(second))
     bench.until(lambda: bench.states(first) == ["RUNNING"])
@@ -130,9 +131,10 @@ def test_nothing_that_is_said_to_be_cancelled_runs_on_when_dispatchers_are_kille
     bench: Bench,
 ) -> None:
     bench.use(slots=2)
-    job_id = bench.submit("-a", "0-3", "--wrap", f"trap '' TERM; touch deaf; {HOLD}")
+    deaf = f"trap '' TERM; touch deaf-$SLURM_ARRAY_TASK_ID; {HOLD}"
+    job_id = bench.submit("-a", "0-3", "--wrap", deaf)
     processes = [process_of(bench, job_id, task) for task in (0, 1)]
-    bench.until(lambda: (bench.folder / "deaf").exists())
+    bench.until(lambda: all((bench.folder / f"deaf-{task}").exists() for task in (0, 1)))
     cancel(bench, wanted(job_id))
     bench.until(lambda: len(bench.progress(job_id).ended) == 2)
     bench.kill_dispatcher()
