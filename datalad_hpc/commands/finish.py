@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.distribution.dataset import datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
 from datalad.interface.utils import generic_result_renderer
 from datalad.support.constraints import EnsureNone, EnsureStr
@@ -15,7 +15,7 @@ from datalad.support.param import Parameter
 from datalad.ui import ui
 
 from datalad_hpc.commands.completing import OpenJobIds
-from datalad_hpc.commands.shared import as_tuple, jobs_option, opened
+from datalad_hpc.commands.shared import as_tuple, dataset_option, jobs_option, opened
 from datalad_hpc.interruption import interruptible
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ class Finish(Interface):
             doc="""ids of the jobs to finish, as --list-open-jobs shows them, or
             ID_TASK for one task of a sweep; by default all open ones.""",
         ),
-        dataset=Parameter(
-            args=("-d", "--dataset"),
-            doc="""dataset that the jobs belong to; by default the one around the
-            current directory.""",
-            constraints=EnsureDataset() | EnsureNone(),
-        ),
+        dataset=dataset_option,
         slurm_job_id=Parameter(
             args=("--slurm-job-id",),
             metavar="ID",

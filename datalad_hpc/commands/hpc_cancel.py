@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.distribution.dataset import datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
 from datalad.interface.utils import generic_result_renderer
-from datalad.support.constraints import EnsureNone
 from datalad.support.param import Parameter
 from datalad.ui import ui
 
 from datalad_hpc.commands.completing import OpenJobIds
-from datalad_hpc.commands.shared import as_tuple, opened
+from datalad_hpc.commands.shared import as_tuple, dataset_option, opened
 from datalad_hpc.interruption import interruptible
 
 
@@ -45,12 +44,7 @@ class HpcCancel(Interface):
             doc="""ids of the jobs to cancel, as ``datalad finish
             --list-open-jobs`` shows them, or ID_TASK for one task of an array.""",
         ),
-        dataset=Parameter(
-            args=("-d", "--dataset"),
-            doc="""dataset that the jobs belong to; by default the one around the
-            current directory.""",
-            constraints=EnsureDataset() | EnsureNone(),
-        ),
+        dataset=dataset_option,
         all_jobs=Parameter(
             args=("--all",),
             dest="all_jobs",

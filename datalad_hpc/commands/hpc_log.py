@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.distribution.dataset import datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
 from datalad.interface.utils import generic_result_renderer
 from datalad.support.constraints import EnsureInt, EnsureNone, EnsureRange
@@ -16,7 +16,7 @@ from datalad.support.param import Parameter
 from datalad.ui import ui
 
 from datalad_hpc.commands.completing import AllJobIds
-from datalad_hpc.commands.shared import as_tuple, opened
+from datalad_hpc.commands.shared import as_tuple, dataset_option, opened
 from datalad_hpc.interruption import interruptible
 
 MOST_ON_TERMINAL = 2**20
@@ -51,12 +51,7 @@ class HpcLog(Interface):
             nargs="*",
             doc="id of a job, or of a task (123_4); by default the newest job.",
         ),
-        dataset=Parameter(
-            args=("-d", "--dataset"),
-            doc="""dataset whose jobs are meant; by default the one around the
-            current directory.""",
-            constraints=EnsureDataset() | EnsureNone(),
-        ),
+        dataset=dataset_option,
         follow=Parameter(
             args=("-f", "--follow"),
             action="store_true",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.distribution.dataset import datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
 from datalad.interface.utils import generic_result_renderer
 from datalad.support.constraints import EnsureNone, EnsureStr
@@ -14,7 +14,7 @@ from datalad.ui import ui
 
 from datalad_hpc.commands.completing import AllJobIds
 from datalad_hpc.commands.exit_codes import tell_exit_code, with_exit_code
-from datalad_hpc.commands.shared import as_tuple, opened
+from datalad_hpc.commands.shared import as_tuple, dataset_option, opened
 from datalad_hpc.interruption import interruptible
 
 OPEN, FAILED = 4, 5
@@ -49,15 +49,10 @@ class HpcStatus(Interface):
             doc="""ids of the jobs to show, also of those that are over, or ID_TASK
             for one task of an array; by default all open ones.""",
         ),
-        dataset=Parameter(
-            args=("-d", "--dataset"),
-            doc="""dataset that the jobs belong to; by default the one around the
-            current directory.""",
-            constraints=EnsureDataset() | EnsureNone(),
-        ),
-        everything=Parameter(
+        dataset=dataset_option,
+        all_jobs=Parameter(
             args=("--all",),
-            dest="everything",
+            dest="all_jobs",
             action="store_true",
             doc="""show also the jobs that are over, with their commits or why there
             is none.""",
@@ -81,7 +76,7 @@ class HpcStatus(Interface):
         dict(
             text="See what became of the jobs of the last week",
             code_cmd="datalad hpc-status --all --since '1 week ago'",
-            code_py="hpc_status(everything=True, since='1 week ago')",
+            code_py="hpc_status(all_jobs=True, since='1 week ago')",
         ),
         dict(
             text="See one job and one task of another, for a script",
@@ -99,7 +94,7 @@ class HpcStatus(Interface):
         job_ids: Any = None,
         *,
         dataset: Any = None,
-        everything: bool = False,
+        all_jobs: bool = False,
         since: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         from datalad_hpc.results import as_results
@@ -111,7 +106,7 @@ class HpcStatus(Interface):
         workplace = Workplace.of(dataset, "show jobs")
         with as_results(ACTION, workplace.root) as results:
             moment = None if since is None else point_in_time(since)
-            wanted = Wanted(as_tuple(job_ids), everything, moment)
+            wanted = Wanted(as_tuple(job_ids), all_jobs, moment)
             with opened(workplace) as (store, named):
                 for res in tell(Look(workplace, store, named), wanted):
                     tell_exit_code(_exit_code(res))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datalad.distribution.dataset import EnsureDataset, datasetmethod
+from datalad.distribution.dataset import datasetmethod
 from datalad.interface.base import Interface, build_doc, eval_results
 from datalad.interface.utils import generic_result_renderer
 from datalad.support.constraints import EnsureNone, EnsureStr
@@ -15,7 +15,7 @@ from datalad.support.param import Parameter
 from datalad.ui import ui
 
 from datalad_hpc.commands.completing import AllJobIds
-from datalad_hpc.commands.shared import as_tuple, opened_if_there
+from datalad_hpc.commands.shared import as_tuple, dataset_option, opened_if_there
 from datalad_hpc.interruption import interruptible
 
 
@@ -45,12 +45,7 @@ class HpcUsage(Interface):
             By default all jobs in the job store, or in a clone that has
             none all in the history of what is checked out.""",
         ),
-        dataset=Parameter(
-            args=("-d", "--dataset"),
-            doc="""dataset that the jobs belong to; by default the one around the
-            current directory.""",
-            constraints=EnsureDataset() | EnsureNone(),
-        ),
+        dataset=dataset_option,
         tasks=Parameter(
             args=("--tasks",),
             action="store_true",
@@ -63,7 +58,7 @@ class HpcUsage(Interface):
             doc="""draw it as well, into a file whose name ends in .png or .svg. It is
             relative to the current directory; one that is there is replaced. It is
             not saved in the dataset. Needs matplotlib (``pip install
-            'datalad-hpc[plot]'``).""",
+            matplotlib``).""",
         ),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from datalad.distribution.dataset import EnsureDataset
 from datalad.support.constraints import EnsureChoice, EnsureInt, EnsureNone, EnsureRange
 from datalad.support.param import Parameter
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.commands")
+
+dataset_option = Parameter(
+    args=("-d", "--dataset"),
+    doc="""dataset that the jobs belong to; by default the one around the
+    current directory.""",
+    constraints=EnsureDataset() | EnsureNone(),
+)
 
 alternative_option = Parameter(
     args=("-a", "--alt-dir"),

@@ -55,7 +55,7 @@ def refuse_unfit(path: Path) -> None:
     if find_spec("matplotlib") is None:
         raise BadRequest(
             "a plot is drawn by matplotlib, which is not installed here; install it "
-            "(`pip install 'datalad-hpc[plot]'`), or leave --plot out"
+            "(`pip install matplotlib`), or leave --plot out"
         )
 
 

@@ -94,7 +94,7 @@ def test_what_is_over_is_told_by_the_store(lab: Lab) -> None:
     lab.finish(done)
     lab.finish(bad, close_failed_jobs=True)
     assert statuses(lab) == {}
-    told = statuses(lab, everything=True)
+    told = statuses(lab, all_jobs=True)
     assert list(told) == [done, bad]
     assert told[done]["commit"] == lab.git("rev-parse", "HEAD").strip()
     assert told[done]["task_counts"]["completed"] == 1
@@ -245,7 +245,7 @@ def test_since_is_about_the_submission(local_lab: Lab) -> None:
     assert list(statuses(lab)) == [old, new]
     for since in ("yesterday", "2 hours ago", "2020-02-03", "2020-02-02T12:00:01+00:00"):
         assert list(statuses(lab, since=since)) == [new]
-        assert list(statuses(lab, since=since, everything=True)) == [new]
+        assert list(statuses(lab, since=since, all_jobs=True)) == [new]
         assert list(statuses(lab, old, new, since=since)) == [new]
     assert list(statuses(lab, since="2020-02-01")) == [old, new]
     (found,) = lab.dataset.hpc_status(since="2099-01-01", **QUIET)
@@ -272,7 +272,7 @@ def test_tasks_of_a_sweep_that_are_over_count(local_lab: Lab) -> None:
     say_go(lab)
     reached(lab, job, "completed")
     lab.finish()
-    told = statuses(lab, everything=True)[job]
+    told = statuses(lab, all_jobs=True)[job]
     assert (told["state"], len(told["commits"])) == ("finished", 3)
     assert told["task_counts"]["completed"] == 3
 

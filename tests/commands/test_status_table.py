@@ -225,7 +225,7 @@ def test_a_thousand_jobs_of_the_past_take_little_time(local_lab: Lab) -> None:
         over = (a_job(0, job_id=str(n), state=JobState.FINISHED, **out) for n in range(500, 1000))
         put_in(store, over)
     start = time.monotonic()
-    found = local_lab.dataset.hpc_status(everything=True, **QUIET)
+    found = local_lab.dataset.hpc_status(all_jobs=True, **QUIET)
     assert time.monotonic() - start < 10
     assert len(found) == 1000
     # Nobody knows the first half any more; that is for the user to decide.

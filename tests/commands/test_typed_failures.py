@@ -43,7 +43,7 @@ def kept(lab: Lab) -> list[Failure | None]:
 
 def in_history(lab: Lab) -> dict[str, Any]:
     """What ``hpc-status --all`` tells of the one job there ever was."""
-    (told,) = lab.dataset.hpc_status(everything=True, **QUIET)
+    (told,) = lab.dataset.hpc_status(all_jobs=True, **QUIET)
     assert told["open_job"] is False
     return dict(told)
 
