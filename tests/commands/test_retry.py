@@ -483,3 +483,23 @@ def test_who_reads_what_it_makes_itself_or_what_comes_later_waits_for_nobody(
     assert (one["slurm_job_ids"][0], two["slurm_job_ids"][0]) == (first, second)
     local_lab.wait()
     assert [each["status"] for each in local_lab.finish()] == ["ok", "ok"]
+
+
+def test_who_comes_later_waits_for_the_tasks_that_run_again(lab: Lab) -> None:
+    lab.script(
+        f"((SLURM_ARRAY_TASK_ID)) && [ ! -e repaired ] && exit 1\n{GATE}\n"
+        "mkdir -p out; echo > out/$SLURM_ARRAY_TASK_ID"
+    )
+    first = lab.schedule("sbatch --array=0-1 job.sh", outputs=["out/"])["slurm_job_id"]
+    wait_for(lambda: "FAILED" in lab.listed()[first]["slurm_job_status"])
+    repair(lab)
+    (again,) = retry(lab)
+    reader = lab.schedule("ls out > list", inputs=["out/"], outputs=["list"])
+    assert reader["status"] == "ok", text_of(reader)
+    let_go(lab)
+    lab.wait()
+    assert lab.listed()[reader["slurm_job_id"]]["slurm_job_status"] == "COMPLETED"
+    assert (lab.root / "list").read_text().split() == ["0", "1"]
+    done = lab.finish()
+    assert [each["status"] for each in done] == ["ok", "ok"]
+    assert done[0]["slurm_job_id"] == again["slurm_job_id"]
