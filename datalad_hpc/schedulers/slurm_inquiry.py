@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from datalad_hpc.errors import SchedulerUnreachable
 from datalad_hpc.schedulers import slurm_accounting, slurm_queue
+from datalad_hpc.schedulers.slurm_exactness import is_inexact, made_exact
 from datalad_hpc.schedulers.slurm_rows import (
     Row,
     certainly_live,
     collect,
-    has_inexact_code,
     is_doubtful,
     joined,
     missing_tasks,
     stubs_of,
-    with_exact_codes,
     with_usage,
     without_trace,
 )
@@ -121,7 +120,7 @@ class Inquiry:
             return self._status_without_accounting(keys, error, queue)
         statuses = collect(keys, rows)
         doubtful = [key for key in keys if is_doubtful(key, statuses.get(key.job_id))]
-        inexact = [key for key in keys if has_inexact_code(statuses.get(key.job_id))]
+        inexact = [key for key in keys if is_inexact(statuses.get(key.job_id))]
         if not (doubtful or inexact):
             return statuses
         return self._settled(doubtful, inexact, statuses, rows, queue)
@@ -186,7 +185,7 @@ class Inquiry:
         except SchedulerUnreachable as error:
             return {**settled, **(self._nothing_of(doubtful, error) if doubtful else {})}
         for key in inexact:
-            settled[key.job_id] = with_exact_codes(settled[key.job_id], queued.get(key.job_id))
+            settled[key.job_id] = made_exact(settled[key.job_id], queued.get(key.job_id))
         for key in doubtful:
             status = joined(told[key.job_id], queued.get(key.job_id))
             if status is None:

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from datalad_hpc.errors import SchedulerUnreachable
@@ -20,7 +20,6 @@ from datalad_hpc.schedulers.sbatch import TOKEN_MARK
 from datalad_hpc.schedulers.slurm_states import (
     ENDED_BY_SLURM,
     RERUNNABLE_STATES,
-    TAKEN_AWAY,
     phase_of,
 )
 from datalad_hpc.status import JobKey, JobStatus, Phase, Submission, TaskStatus
@@ -30,9 +29,6 @@ SUBMITTED_BEFORE = timedelta(days=1)
 
 SUBMITTED_AFTER = timedelta(minutes=10)
 """How long after we noted it: clocks differ. Whoever came later has got our job's id again."""
-
-QUEUE_KEEPS = timedelta(minutes=5)
-"""How long the queue has a job after its end, unless a site has set its MinJobAge."""
 
 GONE_STATE = "CANCELLED"
 GONE_REASON = "no record left: cancelled before it started"
@@ -155,36 +151,6 @@ def joined(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | None
             tasks[task.index] = task
     facts = {**(queued.facts if queued else {}), **told.facts}
     return replace(told, tasks=_in_order(tasks), facts=facts)
-
-
-def has_inexact_code(status: JobStatus | None) -> bool:
-    """Whether the queue, which is exact, may still know an exit code of which sacct is not sure.
-
-    That is 3 for 131 as well; see :func:`.unfolded_code`.
-    """
-    since = datetime.now(timezone.utc) - QUEUE_KEEPS
-    return status is not None and any(
-        task.state == "FAILED"
-        and not task.signal
-        and (task.exit_code or 0) < TAKEN_AWAY
-        and task.ended is not None
-        and task.ended > since
-        for task in status.tasks
-    )
-
-
-def with_exact_codes(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | None:
-    """What accounting told, with the exit codes of the queue where these are what it has folded."""
-    if told is None or queued is None:
-        return told
-    codes = {task.index: task.exit_code for task in queued.tasks}
-    tasks = (
-        replace(task, exit_code=codes[task.index])
-        if codes.get(task.index) == (task.exit_code or 0) + TAKEN_AWAY
-        else task
-        for task in told.tasks
-    )
-    return replace(told, tasks=tuple(tasks))
 
 
 def without_trace(key: JobKey, status: JobStatus) -> JobStatus:
