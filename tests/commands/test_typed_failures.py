@@ -232,10 +232,12 @@ def test_a_log_that_cannot_be_opened(slurm_lab: Lab) -> None:
 
 
 def test_a_dependency_that_is_never_satisfied(lab: Lab) -> None:
-    lab.script("sleep 0.1; exit $1")
+    lab.script("until test -e .git/go; do sleep 0.1; done; exit $1")
     first = lab.schedule("sbatch job.sh 1", outputs=["a.txt"])["slurm_job_id"]
     command = f"sbatch --dependency=afterok:{first} job.sh 0"
     job = lab.schedule(command, outputs=["b.txt"])["slurm_job_id"]
+    # A job that comes later is, once somebody has ended it, but cancelled to accounting.
+    (lab.root / ".git" / "go").touch()
     told = {"cause": "dependency-never-satisfied"}
     wait_for(lambda: lab.listed()[job].get("failure") == told, interval=0.3)
     (left,) = lab.finish(job)
