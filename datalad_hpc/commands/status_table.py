@@ -187,15 +187,13 @@ def _remarks(res: Result) -> Iterator[str]:
 
 def _waiting(res: Result) -> str:
     expected = _local(res.get("expected_start", ""))
-    parts = [
-        f"{_BEGINNINGS[res['outlook']]} ({res['reason']})",
-        f"it {res['why']}" if "why" in res else "",
-    ]
-    more = [
-        res.get("chain_note", "") if res.get("chain_note", "") not in res["reason"] else "",
-        f"expected to start {expected}" if expected else "",
-        res.get("advice", ""),
-    ]
+    chain = res.get("chain_note", "") if res.get("chain_note", "") not in res["reason"] else ""
+    why = res.get("why", "")
+    if chain and res["reason"] == "Dependency":
+        # It says the same, and of which job.
+        why, chain = chain, ""
+    parts = [f"{_BEGINNINGS[res['outlook']]} ({res['reason']})", f"it {why}" if why else ""]
+    more = [chain, f"expected to start {expected}" if expected else "", res.get("advice", "")]
     return "; ".join(filter(None, [": ".join(filter(None, parts)), *more]))
 
 
