@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Connection, Text, bindparam, or_, update
 from datalad_hpc.job import Job, JobState, Unit
 from datalad_hpc.members import ATTEMPT
 from datalad_hpc.status import TaskStatus
-from datalad_hpc.store.parts import OF, end_parts, for_each, keep_tasks, plan_refs
+from datalad_hpc.store.parts import NOT_OVER, OF, end_parts, for_each, keep_tasks, plan_refs
 from datalad_hpc.store.tables import claims, jobs
 
 End = tuple[Job, Sequence[TaskStatus], str]
@@ -24,8 +24,8 @@ def put(connection: Connection, keys: Iterable[int], state: JobState, **values: 
     job = update(jobs).where(jobs.c.key == OF).values(state=state.value, **values)
     held = update(claims).where(claims.c.job == OF)
     if state.holds_claims:
-        # Should it have been over: near to all paths is never wrong.
-        held = held.where(claims.c.stem.is_(None)).values(stem="")
+        # Should it have been over: near to all paths is never wrong. Tasks of a sweep stay over.
+        held = held.where(claims.c.stem.is_(None), NOT_OVER).values(stem="")
     else:
         held = held.where(claims.c.stem.is_not(None)).values(stem=None)
     for_each(connection, job, changed)

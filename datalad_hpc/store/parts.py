@@ -41,6 +41,9 @@ _OVER = select(tasks.c.number).where(
     or_(tasks.c.standing == JobState.FINISHED.value, tasks.c.standing == JobState.CLOSED.value),
 )
 
+NOT_OVER = or_(claims.c.task.is_(None), claims.c.task.not_in(_OVER))
+"""Of claims: those of the whole job, and of its tasks that are not finished or given up."""
+
 _FREE = (
     update(claims)
     .where(claims.c.job == OF, claims.c.stem.is_not(None), claims.c.task.in_(_OVER))

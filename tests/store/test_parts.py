@@ -221,3 +221,24 @@ def took(call: Callable[[], Any]) -> float:
     before = time.process_time()
     call()
     return time.process_time() - before
+
+
+def test_what_is_submitted_again_holds_nothing_of_tasks_that_are_over(
+    store: Store, sweep: Job, new_job: NewJob
+) -> None:
+    finish(store, sweep, 0, 1, 2)
+    store.reserve(new_job("out/s-0/"))
+    before = [claim for claim in the_first(store).claims if claim.task == 0]
+    for state in (JobState.RESERVED, JobState.SUBMITTING):
+        store.move(sweep, state)
+    store.opened(sweep, Submission("124"), [])
+    assert [claim for claim in the_first(store).claims if claim.task == 0] == before == []
+    # Others may have them, and are held responsible for them alone.
+    store.reserve(new_job("out/s-1/"))
+    assert len(store.makers([claim_for("out/s-0/")], "")) == 1
+    with pytest.raises(OutputsClaimed):
+        store.reserve(new_job("out/s-3/"))
+
+
+def the_first(store: Store) -> Job:
+    return store.open_jobs()[0]
