@@ -116,6 +116,17 @@ def _taken_over(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def left_behind(workplace: Workplace, store: Store, job: Job) -> Iterator[bool]:
+    """Whether all who were at work on a submission are gone, and have left it as it was read.
+
+    If so, nobody else is during the context.
+    """
+    with _taken_over(_lock_path(workplace, job.token)) as free:
+        # Who was at work when we asked may have come to the end meanwhile, and let the lock go.
+        yield free and store.state_of(job) is job.state
+
+
 def settled(workplace: Workplace, find: Callable[[], list[Job]]) -> list[Job]:
     """What ``find`` gives once nobody is at work on submitting one of these jobs.
 
@@ -181,9 +192,8 @@ def settle_submissions(
     unsettled = store.unsettled_jobs()
     _remove_locks_left(workplace, [job.token for job in unsettled])
     for job in unsettled:
-        with _taken_over(_lock_path(workplace, job.token)) as free:
-            # Who was at work when we asked may have come to the end meanwhile, and let the lock go.
-            if free and store.state_of(job) is job.state:
+        with left_behind(workplace, store, job) as is_ours:
+            if is_ours:
                 adopt = adopt_program if job.request.submits else adopt_job
                 _settle(workplace, store, adopt, job)
 

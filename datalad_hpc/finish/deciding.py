@@ -22,6 +22,7 @@ from datalad_hpc.polling import Answers, is_forgotten, is_untold, status_of, unk
 from datalad_hpc.results import Result, explain, job_result, visible
 from datalad_hpc.staging.returning import bring_back
 from datalad_hpc.status import JobStatus, Phase
+from datalad_hpc.submissions import left_behind
 from datalad_hpc.wording import some_of
 
 MORE = {
@@ -163,7 +164,10 @@ def given_up(finish: Round, job: Job, answers: Answers) -> JobStatus | None:
 def without_answer(finish: Round, job: Job, answers: Answers) -> Result:
     named = bool(finish.wishes.job_ids)
     if job.state is not JobState.OPEN and finish.wishes.close_failed and named:
-        return close(finish, [Closing(job, None, f"Job {job.label} was given up by name")])[0]
+        with left_behind(finish.workplace, finish.store, job) as is_ours:
+            if is_ours:
+                closing = Closing(job, None, f"Job {job.label} was given up by name")
+                return close(finish, [closing])[0]
     live = job.state is JobState.OPEN and not is_forgotten(job, answers)
     text = unknown_text(job, answers)
     # Somebody may be at work on its submission.

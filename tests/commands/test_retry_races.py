@@ -1,0 +1,56 @@
+"""``reschedule --failed`` beside other commands about the same job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from datalad_hpc.retries import attempting
+from tests.commands.conftest import Lab, ask_store, text_of
+from tests.commands.test_retry import a_failed_job, repair, retry
+
+
+@pytest.fixture
+def failed(local_lab: Lab) -> tuple[Lab, str]:
+    first = a_failed_job(local_lab)
+    repair(local_lab)
+    return local_lab, first
+
+
+def before(
+    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, act: Callable[[], object]
+) -> None:
+    """Have something happen once, just before a function of a story is called."""
+    real = getattr(module, name)
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(module, name, real)
+        act()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(module, name, late)
+
+
+def assert_held(lab: Lab, job: str) -> None:
+    assert ask_store(lab, "SELECT state, job_id FROM jobs") == [("open", job)]
+    refused = lab.schedule("sbatch job.sh", outputs=["out/"])
+    assert f"out/ (job {job})" in text_of(refused)
+
+
+def test_a_job_that_is_being_submitted_again_is_not_given_up(
+    failed: tuple[Lab, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, first = failed
+    found: list[Any] = []
+
+    def give_up() -> None:
+        found.extend(lab.finish(first, close_failed_jobs=True))
+
+    before(monkeypatch, attempting, "submit_reserved", give_up)
+    (again,) = retry(lab)
+    (said,) = found
+    assert (again["status"], said["status"]) == ("ok", "impossible"), text_of(said)
+    assert "is being submitted" in text_of(said)
+    assert_held(lab, again["slurm_job_id"])
