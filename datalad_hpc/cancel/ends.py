@@ -9,7 +9,7 @@ from datalad_hpc.cancel.targets import Target
 from datalad_hpc.finish.cancelled import ended_as_wished, was_cancelled
 from datalad_hpc.finish.closing import Closing, closing_as_wished, give_up
 from datalad_hpc.finish.rounds import Round
-from datalad_hpc.job import Job
+from datalad_hpc.job import Job, JobState
 from datalad_hpc.polling import Answers
 from datalad_hpc.unfolding import unfolded
 
@@ -55,7 +55,9 @@ def _may_be_closed(target: Target, answers: Answers) -> bool:
 
 def _close(this: Round, target: Target, job: Job, answers: Answers) -> Closed:
     closed = Closed(job)
-    closings = _closings(target, job, answers) if job.state.holds_claims else []
+    # The answer is about the submission that was asked for, and no later one.
+    is_same = job.state is JobState.OPEN and job.token == target.job.token
+    closings = _closings(target, job, answers) if is_same else []
     if not closings:
         return closed
     if job.worktree != this.workplace.worktree:

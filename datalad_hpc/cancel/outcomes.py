@@ -66,6 +66,12 @@ def result_of(this: Round, outcome: Outcome) -> Result:
         return job_result(
             this.action, this.root, "ok", text, closed.job, outcome=OVER, commit=commit
         )
+    if closed and closed.job.token != job.token:
+        text = (
+            f"Job {job.label} was submitted again meanwhile, and may run as job "
+            f"{closed.job.label}: `datalad hpc-cancel {job.label}` ends that"
+        )
+        return job_result(this.action, this.root, "impossible", text, closed.job, outcome=FAILED)
     tasks = outcome.by_outcome()
     clauses = _of_array_task(outcome) if outcome.target.is_rest_untouched else _clauses(outcome)
     text = "; ".join([*clauses, *_about_waiting(outcome, tasks)])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from datalad_hpc import cancelling
 from datalad_hpc.retries import attempting
+from datalad_hpc.schedulers.local import Local
 from tests.commands.conftest import Lab, ask_store, text_of
+from tests.commands.test_cancel import cancel
 from tests.commands.test_retry import a_failed_job, repair, retry
 
 
@@ -53,4 +57,27 @@ def test_a_job_that_is_being_submitted_again_is_not_given_up(
     (said,) = found
     assert (again["status"], said["status"]) == ("ok", "impossible"), text_of(said)
     assert "is being submitted" in text_of(said)
+    assert_held(lab, again["slurm_job_id"])
+
+
+def test_what_was_submitted_again_meanwhile_is_not_closed_by_hpc_cancel(
+    failed: tuple[Lab, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, first = failed
+    found: list[Any] = []
+    real = Local.status
+
+    def as_cancelled(*arguments: Any, **options: Any) -> Any:
+        answers = dict(real(*arguments, **options))
+        if told := answers.get(first):
+            tasks = tuple(replace(task, state="CANCELLED") for task in told.tasks)
+            answers[first] = replace(told, tasks=tasks)
+        return answers
+
+    monkeypatch.setattr(Local, "status", as_cancelled)
+    before(monkeypatch, cancelling, "wish_end", lambda: found.extend(retry(lab, first)))
+    (said,) = cancel(lab, first)
+    (again,) = found
+    assert (again["status"], said["status"]) == ("ok", "impossible"), text_of(said)
+    assert f"may run as job {again['slurm_job_id']}" in text_of(said)
     assert_held(lab, again["slurm_job_id"])
