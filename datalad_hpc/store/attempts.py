@@ -77,9 +77,14 @@ def begin_again(
 
 def _is_as_it_was(connection: Connection, job: Job, meant: Collection[int]) -> bool:
     found = read_jobs(connection, jobs.c.key == job.key)
-    if not found or found[0].state is not JobState.OPEN or found[0].token != job.token:
+    if not found or found[0].state is not JobState.OPEN:
         return False
-    return not found[0].parts or {part.index for part in found[0].open_parts}.issuperset(meant)
+    if (found[0].token, found[0].commit) != (job.token, job.commit):
+        return False
+    now = {part.index: part.commit for part in found[0].open_parts}
+    then = {part.index: part.commit for part in job.parts}
+    # A commit that was planned since may be in the branch, should who planned it have died.
+    return not found[0].parts or all(index in now and now[index] == then[index] for index in meant)
 
 
 def open_again(store: Store, job: Job, submission: Submission, logs: Sequence[Claim]) -> None:

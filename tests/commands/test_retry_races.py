@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from datalad_hpc import cancelling
+from datalad_hpc.job import Unit
 from datalad_hpc.retries import attempting
 from datalad_hpc.schedulers.local import Local
+from datalad_hpc.store import open_store
 from tests.commands.conftest import Lab, ask_store, text_of
 from tests.commands.test_cancel import cancel
 from tests.commands.test_retry import a_failed_job, repair, retry
@@ -81,3 +83,21 @@ def test_what_was_submitted_again_meanwhile_is_not_closed_by_hpc_cancel(
     assert (again["status"], said["status"]) == ("ok", "impossible"), text_of(said)
     assert f"may run as job {again['slurm_job_id']}" in text_of(said)
     assert_held(lab, again["slurm_job_id"])
+
+
+def test_what_a_finish_that_died_may_have_committed_is_not_submitted_again(
+    failed: tuple[Lab, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, first = failed
+
+    def plan() -> None:
+        ((key,),) = ask_store(lab, "SELECT key FROM jobs")
+        planned = lab.git("rev-parse", "HEAD").strip(), lab.git("symbolic-ref", "HEAD").strip()
+        with open_store(str(lab.root / ".git" / "datalad" / "hpc" / "jobs.db")) as store:
+            store.plan_commits({Unit(key): planned}, {Unit(key): ()})
+
+    before(monkeypatch, attempting, "begin_again", plan)
+    (said,) = retry(lab)
+    assert said["status"] == "notneeded", text_of(said)
+    (done,) = lab.finish(first)
+    assert "before an interruption" in text_of(done)
