@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from datalad_hpc.errors import BadRequest
+from datalad_hpc.facts import IDENTITY_OPTIONS
 from datalad_hpc.job import Request
 from datalad_hpc.placeholders import is_submission, split_words
 from datalad_hpc.plans.resources import as_arguments, merged, rivals_of
@@ -75,7 +76,8 @@ def changed(request: Request, options: Options) -> Request:
     """The request with options that beat all that it asked for in another way.
 
     Behind those of a command that starts with sbatch, since sbatch takes the last one: so the
-    command says by itself what it asks for, also in its record.
+    command says by itself what it asks for, also in its record. What names people or their
+    accounts is kept apart from the command, as where it is given at first.
 
     Raises
     ------
@@ -86,14 +88,20 @@ def changed(request: Request, options: Options) -> Request:
         return replace(request, resources=merged(request.resources, options))
     over = frozenset[str]().union(*map(rivals_of, options))
     resources = {name: each for name, each in request.resources.items() if name not in over}
-    command = with_last_word(request.command, options)
+    resources |= {name: each for name, each in options.items() if name in IDENTITY_OPTIONS}
+    command = with_last_word(request.command, options, unsaid=IDENTITY_OPTIONS)
     return replace(request, resources=resources, command=command)
 
 
-def with_last_word(command: str, options: Options) -> str:
+def with_last_word(command: str, options: Options, unsaid: Container[str] = ()) -> str:
     """A command for sbatch whose last options are these; placeholders and quotes stay as they are.
 
     Options that say the same are left out, if they do not share a word with others.
+
+    Parameters
+    ----------
+    unsaid:
+      Names of options that are left out only, and given elsewhere.
 
     Raises
     ------
@@ -108,7 +116,8 @@ def with_last_word(command: str, options: Options) -> str:
         names.setdefault(place, set()).add(name)
     out = {1 + at for place, found in names.items() if found <= over for at in place}
     before = [word for at, word in enumerate(words[: 1 + reading.last]) if at not in out]
-    more = map(shlex.quote, as_arguments(options))
+    said = {name: value for name, value in options.items() if name not in unsaid}
+    more = map(shlex.quote, as_arguments(said))
     return " ".join([*before, *more, *words[1 + reading.last :]])
 
 

@@ -268,6 +268,24 @@ def test_what_is_refused(local_failed: tuple[Lab, str]) -> None:
     assert [*lab.listed()] == [first]
 
 
+def test_whom_another_attempt_names_stays_out_of_the_record(
+    local_failed: tuple[Lab, str],
+) -> None:
+    lab, _ = local_failed
+    repair(lab)
+    wishes = ["mail-user=me@example.com mail-type=END account=payer"]
+    (again,) = retry(lab, resources=wishes)
+    words = again["command_line"].split()
+    assert {"--mail-user=me@example.com", "--account=payer", "--mail-type=END"} < {*words}
+    lab.wait()
+    (done,) = lab.finish()
+    assert done["status"] == "ok", text_of(done)
+    assert record_of(lab)["cmd"] == "sbatch --mail-type=END job.sh"
+    shown = lab.git("show", "HEAD")
+    assert "me@example" not in shown
+    assert "payer" not in shown
+
+
 # Chains
 
 GATE = "until [ -e go ]; do sleep 0.05; done; "
