@@ -61,6 +61,10 @@ class StoreUnusable(HpcError):
     """The job store is locked, unreadable or from a newer version."""
 
 
+class NotPutBack(HpcError):
+    """Outputs could not be made what they were before a job."""
+
+
 class BrokenRecord(HpcError):
     """A commit message carries our marker, but no record that can be read."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from datalad_hpc.cancel.targets import Target
+from datalad_hpc.errors import NotPutBack
 from datalad_hpc.finish.cancelled import ended_as_wished, was_cancelled
 from datalad_hpc.finish.closing import Closing, closing_as_wished, give_up
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.polling import Answers
 from datalad_hpc.unfolding import unfolded
+
+lgr = logging.getLogger("datalad.hpc.cancel")
 
 
 @dataclass
@@ -64,7 +68,11 @@ def _close(this: Round, target: Target, job: Job, answers: Answers) -> Closed:
         # Its worktree was removed, and the outputs with it.
         this.store.all_closed([(each.job, (), each.problem) for each in closings])
     else:
-        changed = give_up(this, closings)
+        try:
+            changed = give_up(this, closings)
+        except NotPutBack as error:
+            lgr.warning("The outputs of job %s cannot be put back: %s", job.label, error)
+            return closed
         closed.changed = tuple(path for paths in changed.values() for path in paths)
     for each in closings:
         parts = each.job.parts

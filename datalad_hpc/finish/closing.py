@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from datalad_hpc.claims import ClaimedPaths
 from datalad_hpc.commit.restoring import restore
+from datalad_hpc.errors import HpcError, NotPutBack
 from datalad_hpc.finish.cancelled import is_wished
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job
-from datalad_hpc.results import Result, explain, job_result
+from datalad_hpc.results import Result, explain, file_system_says, job_result
 from datalad_hpc.status import JobStatus, Phase
 from datalad_hpc.wording import some_of
 
@@ -32,8 +33,11 @@ def closing_as_wished(job: Job, status: JobStatus) -> Closing:
 
 
 def close(finish: Round, closings: Sequence[Closing]) -> list[Result]:
-    """Give up a job, or parts of one sweep, all at once."""
-    changed = give_up(finish, closings)
+    """Give up a job, or parts of one sweep, all at once; what cannot be put back stays open."""
+    try:
+        changed = give_up(finish, closings)
+    except NotPutBack as error:
+        return [_kept(finish, each, error) for each in closings]
     return [_closed(finish, each, changed.get(number, ())) for number, each in enumerate(closings)]
 
 
@@ -45,8 +49,18 @@ def give_up(finish: Round, closings: Sequence[Closing]) -> Mapping[int, Sequence
     Mapping
       Files that were changed and are left so, by the place of who changed them. Of what the user
       cancelled these are all that were written, but for logs.
+
+    Raises
+    ------
+    NotPutBack
+      Something cannot be put back; all are open as before.
     """
-    changed = _restored(finish, [each for each in closings if not each.job.request.alternative])
+    here = [each for each in closings if not each.job.request.alternative]
+    try:
+        changed = _restored(finish, here)
+    except (HpcError, OSError) as error:
+        said = file_system_says(error) if isinstance(error, OSError) else str(error)
+        raise NotPutBack(said) from error
     finish.store.all_closed(
         [(each.job, each.answer.tasks if each.answer else (), each.problem) for each in closings],
         {each.job.unit: each.answer.facts for each in closings if each.answer},
@@ -68,6 +82,14 @@ def _restored(finish: Round, closings: Sequence[Closing]) -> Mapping[int, Sequen
         if holder := whose.holder(Claim(path, ClaimKind.FILE)):
             found[int(holder)].append(path)
     return found
+
+
+def _kept(finish: Round, closing: Closing, error: NotPutBack) -> Result:
+    text = (
+        f"{closing.problem}. Job {closing.job.label} stays open, since its outputs cannot be put "
+        f"back: {error}"
+    )
+    return job_result(finish.action, finish.root, "error", text, closing.job, closing.answer)
 
 
 def _closed(finish: Round, closing: Closing, changed: Sequence[str]) -> Result:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from datalad_hpc.cancel import asking
-from datalad_hpc.errors import SchedulerUnreachable
+from datalad_hpc.errors import GitFailed, SchedulerUnreachable
+from datalad_hpc.finish import closing
 from datalad_hpc.schedulers.local import Local
 from tests.commands.conftest import Lab, ask_store, text_of
 from tests.commands.test_cancel import cancel, running, sweep
@@ -146,6 +147,31 @@ def test_a_job_that_is_being_submitted_stays_reserved(local_lab: Lab) -> None:
     assert ask_store(lab, "SELECT state FROM jobs") == [("submitting",)]
     ask_store(lab, f"UPDATE jobs SET state = 'open', scheduler = 'local', job_id = '{job}'")
     assert cancel(lab, job)[0]["outcome"] == "closed"
+
+
+def test_one_that_cannot_be_put_back_stops_none_of_the_others(
+    local_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = local_lab
+    monkeypatch.setattr(asking, "PATIENCE", 0.0)
+    stuck = running(lab, DEAF, outputs=["begun.txt"])
+    cancel(lab, stuck)
+    good = lab.schedule("echo x > good.txt", outputs=["good.txt"])["slurm_job_id"]
+    let_go(lab)
+    lab.wait()
+    with monkeypatch.context() as patch:
+
+        def broken(*_arguments: Any) -> None:
+            raise GitFailed("an object is missing")
+
+        patch.setattr(closing, "restore", broken)
+        told = {res["slurm_job_id"]: res for res in lab.finish() if "slurm_job_id" in res}
+        assert (told[good]["status"], told[stuck]["status"]) == ("ok", "error")
+        assert f"Job {stuck} stays open" in text_of(told[stuck])
+        assert "an object is missing" in text_of(told[stuck])
+        (left,) = cancel(lab, stuck)
+        assert left["outcome"] == "failed"
+    assert cancel(lab, stuck)[0]["outcome"] == "closed"
 
 
 def test_ctrl_c_while_it_waits(local_lab: Lab) -> None:
