@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -194,7 +195,9 @@ def _facts_file(root: Path, path: Any, job_id: str) -> dict[str, Any]:
         return {}
     try:
         file = root / path
-        if file.stat().st_size > LONGEST_FACTS_FILE:
+        status = file.stat()
+        # A link in somebody's dataset may lead to a pipe or a device.
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LONGEST_FACTS_FILE:
             return {}
         told = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
