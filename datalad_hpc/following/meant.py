@@ -129,9 +129,7 @@ def _named(name: str, found: Sequence[Job]) -> list[Task]:
         tasks = tasks_of(job)
         if name == job.label:
             return tasks
-        earlier = [
-            task for each in job.attempts for task in _numbered(job, each.job_id, each.tasks)
-        ]
+        earlier = _submitted_before(job)
         if name in all_names(job):
             return [task for task in earlier or tasks if task.job_id == name]
         for task in (*tasks, *earlier):
