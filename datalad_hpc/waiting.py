@@ -281,6 +281,8 @@ class _Waiting:
         """What was done and what is left, for people."""
         number = len(self.notice.committed)
         text = f"{number} commit{'s were' if number != 1 else ' was'} made"
+        if closed := len(self.notice.closed):
+            text += f", {closed} job{'s were' if closed != 1 else ' was'} given up"
         if not self.tasks:
             return text
         if not self.live:

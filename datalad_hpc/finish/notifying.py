@@ -44,6 +44,8 @@ class Notice:
     """Id and commit of each."""
     failed: list[str] = field(default_factory=list)
     """Ids of those that stay open and are over."""
+    closed: list[str] = field(default_factory=list)
+    """Ids of those that were given up."""
     live: list[str] = field(default_factory=list)
 
     def add(self, outcome: Result) -> None:
@@ -55,6 +57,8 @@ class Notice:
             self.failed.append(name)
         elif outcome["status"] == "ok" and outcome.get("commit"):
             self.committed.append({"id": name, "commit": outcome["commit"]})
+        elif outcome["status"] == "ok" and name:
+            self.closed.append(name)
 
 
 def notify(
@@ -79,6 +83,7 @@ def notify(
         "seconds": round(seconds),
         "committed": notice.committed,
         "failed": notice.failed,
+        "closed": notice.closed,
         "live": notice.live,
     }
     try:

@@ -540,6 +540,15 @@ def test_the_user_is_notified(waiter: Lab, notified: Path) -> None:
     assert "FINISH_OUTCOME=failed" in notified.read_text()
 
 
+def test_jobs_that_are_given_up_are_told_of(waiter: Lab, notified: Path) -> None:
+    bad = begin(waiter, "bad", "3")
+    let_end(waiter, "bad")
+    wait_with(waiter, close_failed_jobs=True)
+    told = json.loads(Path(f"{notified}.json").read_text())
+    assert (told["outcome"], told["closed"], told["failed"]) == ("done", [bad], [])
+    assert told["summary"] == "0 commits were made, 1 job was given up, no job may still run"
+
+
 @pytest.mark.parametrize(("timeout", "outcome"), [(0, "timeout"), (60, "done")])
 def test_how_it_came_to_its_end(waiter: Lab, notified: Path, timeout: int, outcome: str) -> None:
     begin(waiter, "a")
