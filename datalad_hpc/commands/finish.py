@@ -50,7 +50,7 @@ class Finish(Interface):
             metavar="JOBID",
             nargs="*",
             action=OpenJobIds,
-            doc="""ids of the jobs to finish, as --list-open-jobs shows them, or
+            doc="""ids of the jobs to finish, as ``datalad hpc-status`` shows them, or
             ID_TASK for one task of a sweep; by default all open ones.""",
         ),
         dataset=dataset_option,

@@ -41,8 +41,8 @@ class HpcCancel(Interface):
             metavar="JOBID",
             nargs="*",
             action=OpenJobIds,
-            doc="""ids of the jobs to cancel, as ``datalad finish
-            --list-open-jobs`` shows them, or ID_TASK for one task of an array.""",
+            doc="""ids of the jobs to cancel, as ``datalad hpc-status`` shows them, or
+            ID_TASK for one task of an array.""",
         ),
         dataset=dataset_option,
         all_jobs=Parameter(

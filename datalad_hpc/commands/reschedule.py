@@ -87,12 +87,13 @@ class Reschedule(Interface):
         with_failed_jobs=Parameter(
             args=("--with-failed-jobs",),
             action="store_true",
-            doc="take records of jobs that had failed as well.",
+            doc="""of commits, take records of jobs that had failed as well. See also
+            --failed, which needs no commit.""",
         ),
         failed_tasks=Parameter(
             args=("--failed-tasks",),
             action="store_true",
-            doc="""of arrays, run only the tasks again that had failed, with
+            doc="""of commits of arrays, run only the tasks again that had failed, with
             "--array" and their indices behind the options of the recorded
             command. A task that a later record in the range has run again
             is left out.""",
@@ -101,8 +102,8 @@ class Reschedule(Interface):
             args=("--failed",),
             action="store_true",
             doc="""submit open jobs again that have failed, or the tasks of them that
-            have. A job that was named runs again too if it completed without
-            making all of its outputs.""",
+            have: REVISION stands for ids of jobs then. A job that was named runs
+            again too if it completed without making all of its outputs.""",
         ),
         resources=Parameter(
             args=("-r", "--resources"),
