@@ -17,7 +17,8 @@ from datalad_hpc.status import Phase, TaskStatus
 PATIENCE = 10.0
 """Seconds to wait for the end of a job that has not begun, which takes Slurm a moment."""
 
-STEP = 0.2
+FIRST_WAIT, LONGEST_WAIT = 0.2, 2.0
+"""Seconds between two questions, more each time."""
 
 
 def ended(this: Round, found: Failed) -> Failed:
@@ -37,14 +38,15 @@ def ended(this: Round, found: Failed) -> Failed:
             f"it waits for what cannot come any more, and could not be ended: "
             f"{'; '.join(refused.values())}"
         )
-    give_up = time.monotonic() + PATIENCE
+    give_up, wait = time.monotonic() + PATIENCE, FIRST_WAIT
     while _live(found):
         if time.monotonic() > give_up:
             raise SchedulerUnreachable(
                 f"it was to be ended, since it waits for what cannot come any more, but it is "
                 f"{explain(found.status)} still; try again in a moment"
             )
-        time.sleep(STEP)
+        time.sleep(wait)
+        wait = min(1.5 * wait, LONGEST_WAIT)
         found = _looked_at_again(this, found)
     return found
 
