@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from datalad_hpc.attempt import Attempt
-from datalad_hpc.failures import failure_fields, without_name
+from datalad_hpc.failures import recorded_failures, without_name
 from datalad_hpc.job import Job
 from datalad_hpc.status import JobStatus, TaskStatus
 from datalad_hpc.wording import ranges
@@ -37,7 +37,7 @@ def _told(attempt: Attempt, index: int | None, with_identity: bool) -> dict[str,
         "resources": dict(attempt.asked),
         **_summary(ended),
         **({"tasks": _by_state(ended)} if of_tasks else {"state": ended[0].state if ended else ""}),
-        **failure_fields(
+        **recorded_failures(
             JobStatus(attempt.job_id, tuple(ended)),
             of_tasks=of_tasks,
             kept=lambda failure: failure if with_identity else without_name(failure, ""),

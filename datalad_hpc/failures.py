@@ -18,6 +18,10 @@ NOT_STARTED = "it did not start"
 """How the local scheduler's reason begins where it could not start a script."""
 
 
+MOST_OUTPUTS = 100
+"""How many missing outputs of an array's tasks a record names; of more it has the tasks."""
+
+
 class Cause(str, Enum):
     """What kind of end it was."""
 
@@ -179,6 +183,17 @@ def failure_fields(
     if not told:
         return {}
     return {"failures": told} if of_tasks else {"failure": told[0]}
+
+
+def recorded_failures(
+    status: JobStatus, *, of_tasks: bool, kept: Callable[[Failure], Failure]
+) -> dict[str, Any]:
+    """The same for a record, which names no more than :data:`MOST_OUTPUTS` missing outputs."""
+    fields = failure_fields(status, of_tasks=of_tasks, kept=kept)
+    for entry in fields.get("failures", fields.values()):
+        if len(entry.get("outputs", ())) > MOST_OUTPUTS:
+            del entry["outputs"]
+    return fields
 
 
 def _entry(job_id: str, failure: Failure, tasks: Sequence[TaskStatus]) -> dict[str, Any]:

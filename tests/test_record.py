@@ -212,6 +212,9 @@ def test_missing_outputs_of_tasks_are_named_where_they_are_few(number: int) -> N
     (failure,) = record_json(a_message(job, JobStatus("42", tasks)))["hpc"]["failures"]
     assert failure["tasks"] == f"0-{number - 1}"
     assert failure.get("outputs") == (names if number == 100 else None)
+    plain = task("COMPLETED", Phase.COMPLETED, missing=tuple(names))
+    failure = record_json(a_message(a_job(), JobStatus("42", (plain,))))["hpc"]["failure"]
+    assert failure == {"cause": "missing-output", **({"outputs": names} if number == 100 else {})}
 
 
 def test_the_record_has_the_facts_of_the_end() -> None:

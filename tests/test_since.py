@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -37,3 +39,14 @@ def test_a_date_is_its_first_moment_here() -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="no date or time"):
         point_in_time(text)
+
+
+def test_a_time_before_all_others_is_no_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        with contextlib.suppress(BadRequest):
+            point_in_time("0001-01-01")
+    finally:
+        monkeypatch.undo()
+        time.tzset()

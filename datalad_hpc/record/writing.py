@@ -9,7 +9,7 @@ from typing import Any
 
 from datalad_hpc.claims import shown
 from datalad_hpc.earlier import attempts_of
-from datalad_hpc.failures import Failure, failure_fields, without_name
+from datalad_hpc.failures import Failure, recorded_failures, without_name
 from datalad_hpc.job import ClaimRole, Job
 from datalad_hpc.members import states_of
 from datalad_hpc.record.layout import (
@@ -25,9 +25,6 @@ from datalad_hpc.record.own import for_core, is_plain, of_part, of_request
 from datalad_hpc.record.usage import of_usage
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.wording import ranges
-
-MOST_OUTPUTS = 100
-"""How many missing outputs of an array's tasks a record names; of more it has the tasks."""
 
 
 def state_word(status: JobStatus) -> str:
@@ -151,11 +148,7 @@ def _failures(job: Job, status: JobStatus, style: Style) -> dict[str, Any]:
         return failure if style.with_identity else without_name(failure, owner)
 
     has_tasks = job.tasks is not None or bool(job.members)
-    fields = failure_fields(status, of_tasks=has_tasks, kept=kept)
-    for entry in fields.get("failures", ()):
-        if len(entry.get("outputs", ())) > MOST_OUTPUTS:
-            del entry["outputs"]
-    return fields
+    return recorded_failures(status, of_tasks=has_tasks, kept=kept)
 
 
 def _of_tasks(job: Job, status: JobStatus, left_out: Collection[int]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def point_in_time(text: str) -> datetime:
     try:
         # Git would take the present time of day for that of a date.
         return datetime.fromisoformat(text).astimezone(timezone.utc)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     argv = ["git", "-c", f"{_ITEM}={text}", "config", "--type=expiry-date", _ITEM]
     ended = process.run(argv, folder="/")

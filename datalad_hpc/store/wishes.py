@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import and_, update
 
-from datalad_hpc.job import Unit
+from datalad_hpc.job import JobState, Unit
 from datalad_hpc.store import rows
 from datalad_hpc.store.jobs import Store
 from datalad_hpc.store.parts import OF, OF_TASK, for_each
@@ -31,7 +31,11 @@ def _put(store: Store, units: Collection[Unit], when: str) -> None:
         return
     whole = [{"of": unit.job} for unit in units if unit.task is None]
     parts = [{"of": unit.job, "of_task": unit.task} for unit in units if unit.task is not None]
-    of_part = and_(tasks.c.job == OF, tasks.c.number == OF_TASK)
+    # Not of what somebody has finished meanwhile.
+    of_job = and_(jobs.c.key == OF, jobs.c.state == JobState.OPEN.value)
+    of_part = and_(
+        tasks.c.job == OF, tasks.c.number == OF_TASK, tasks.c.standing == JobState.OPEN.value
+    )
     with store._writing() as connection:
-        for_each(connection, update(jobs).where(jobs.c.key == OF).values(cancelled=when), whole)
+        for_each(connection, update(jobs).where(of_job).values(cancelled=when), whole)
         for_each(connection, update(tasks).where(of_part).values(cancelled=when), parts)
