@@ -18,7 +18,7 @@ pytestmark = pytest.mark.soak
 PARTS = 4
 """Tests that share the points of a command, so that they can run side by side."""
 
-TRIED_OF = {"local": soak(2, 1), "slurm": soak(7, 1)}
+TRIED_OF = {"local": soak(4, 1), "slurm": soak(7, 1)}
 """Of so many points one is tried; and all that have to do with the submission."""
 
 Note = Callable[[str, object], None]
