@@ -5,14 +5,14 @@ from __future__ import annotations
 import getpass
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datalad_hpc.attempt import Attempt
 from datalad_hpc.facts import facts_path_of
 from datalad_hpc.following.meant import Task
-from datalad_hpc.job import ClaimKind, ClaimRole, Job
+from datalad_hpc.job import Claim, ClaimKind, ClaimRole, Job
 from datalad_hpc.member import Member
 from datalad_hpc.plans.logs import place_below
 from datalad_hpc.schedulers.logs import LogFile, log_files, streams
@@ -83,25 +83,27 @@ class Places:
         if key not in self._read:
             self._read[key] = next(self._submissions(task), None)
         if (known := self._read[key]) is None:
-            return self._as_claimed(task.job)
+            return self._as_claimed(task)
         batch, folder = known
         found = streams(batch, folder, task.job_id, getpass.getuser(), task.index)
         output, errors = (self._log(task.job, file) for file in found)
         return Logs(output, errors)
 
-    def _as_claimed(self, job: Job) -> Logs | None:
-        """The logs of a job of which no more is known than what they are claimed by."""
-        root = self._root(job)
+    def _as_claimed(self, task: Task) -> Logs | None:
+        """The logs of a task of which no more is known than what they are claimed by."""
+        job, root = task.job, self._root(task.job)
         logs = [
             Log(
                 LogFile(f"{_base(job, root)}/{claim.path}", claim.kind is ClaimKind.GLOB),
                 claim.path,
                 root,
             )
-            for claim in job.claims
-            if claim.path in _claimed(job)
+            for claim in _log_claims(job)
+            if claim.task in (None, task.index)
         ]
-        return None if job.members or not logs else Logs(logs[0], logs[-1])
+        # Which of several attempts wrote which of several logs cannot be told.
+        unclear = job.members or (job.attempts and len(logs) > 1)
+        return None if unclear or not logs else Logs(logs[0], logs[-1])
 
     def _log(self, job: Job, file: LogFile | None) -> Log | None:
         if file is None:
@@ -129,21 +131,22 @@ class Places:
         for batch in batches:
             for other in self._folders(task, batch, folder):
                 yield batch, other
-        if task.job.members or not any(_claimed(task.job)):
-            # The log of a program's job may be one that another job has reserved.
+        if task.job.members or not _claimed(task):
+            # The log of a program's job may be one that another job has reserved. And tasks that
+            # are over have no claims, while others of their sweep may be open.
             for batch in batches:
                 yield batch, folder
 
     def _agrees(self, task: Task, batch: BatchCommand, folder: str) -> bool:
         """Whether the logs of a submission are those that are claimed."""
-        claimed = set(_claimed(task.job))
+        claimed = set(_claimed(task))
         inside = set(self._inside(task, batch, folder))
         return bool(inside & claimed) or not (inside or claimed)
 
     def _inside(self, task: Task, batch: BatchCommand, folder: str) -> Iterator[str]:
         """Places of logs in the dataset."""
         job, root = task.job, self._root(task.job)
-        probe = next(_claimed_tasks(job), None)
+        probe = next((claim.task for claim in _claims_of(task)), None)
         for file in log_files(batch, folder, task.job_id, getpass.getuser(), probe):
             if place := place_below((_base(job, root), root), file):
                 yield place
@@ -154,7 +157,7 @@ class Places:
         top = os.path.relpath(folder, base)
         for place in self._inside(task, batch, folder):
             below = os.path.relpath(place, top)
-            for claimed in _claimed(task.job):
+            for claimed in _claimed(task):
                 if claimed.endswith(f"/{below}"):
                     yield os.path.join(base, claimed[: -len(below) - 1])
 
@@ -173,15 +176,31 @@ def _handed_over(task: Task) -> tuple[tuple[str, ...], str]:
     return task.job.submit_line, task.job.script
 
 
-def _claimed(job: Job) -> Iterator[str]:
+def _claimed(task: Task) -> list[str]:
+    return [claim.path for claim in _claims_of(task)]
+
+
+def _claims_of(task: Task) -> list[Claim]:
+    """What logs are claimed by of all tasks of a submission."""
+    had = _submitted_for(task)
+    return [
+        claim
+        for claim in _log_claims(task.job)
+        if claim.task is None or had is None or claim.task in had
+    ]
+
+
+def _submitted_for(task: Task) -> Sequence[int] | None:
+    """The tasks that a submission was for, if not all of the job."""
+    for attempt in task.job.attempts:
+        if attempt.job_id == task.job_id:
+            return attempt.tasks
+    return task.job.tried
+
+
+def _log_claims(job: Job) -> Iterator[Claim]:
     facts = facts_path_of(job)
-    for claim in job.claims:
-        if claim.role is ClaimRole.LOG and claim.path != facts:
-            yield claim.path
-
-
-def _claimed_tasks(job: Job) -> Iterator[int | None]:
-    return (claim.task for claim in job.claims if claim.role is ClaimRole.LOG)
+    return (claim for claim in job.claims if claim.role is ClaimRole.LOG and claim.path != facts)
 
 
 def shown(path: str, root: Path) -> str:

@@ -33,6 +33,12 @@ def failures(lab: Lab, *names: str) -> list[dict[str, Any]]:
     return [res for res in logs(lab, *names, failed=True) if res.get("failed")]
 
 
+def listed(lab: Lab, *names: str) -> list[str]:
+    """Labels of the tasks whose logs are listed."""
+    found = [res for res in logs(lab, *names) if res.get("listed")]
+    return [f"{res['slurm_job_id']}_{res['task']}" for res in found]
+
+
 def over(lab: Lab, command: str, **options: Any) -> str:
     """A job that is over; its id."""
     job = lab.schedule(command, **{"outputs": ["out/"], **options})
@@ -374,3 +380,42 @@ def test_attempts_at_some_tasks(local_lab: Lab) -> None:
     assert lab.finish()[0]["status"] == "ok"
     assert log(lab, f"{first}_1") == "try of 1\nbroken\n"
     assert log(lab, f"{second}_1") == "try of 1\n"
+
+
+def test_attempts_at_one_task_of_a_sweep(local_lab: Lab) -> None:
+    """The log of the newest attempt is found by what is claimed of its own tasks."""
+    lab = local_lab
+    command = "echo I am {sub}; [ {sub} != b ] && echo {sub} > {outputs}"
+    first = over(lab, command, foreach="sub=a,b,c", outputs=["{sub}.txt"])
+    (again,) = lab.dataset.reschedule(failed=True, **QUIET)
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    second = again["slurm_job_id"]
+    for _ in ("before", "after finish"):
+        (piece, end) = logs(lab, f"{second}_1")
+        assert piece["content"] == "I am b\n"
+        assert piece["path"] == str(lab.root / f"slurm-{second}_1.out")
+        assert text_of(end).startswith(f"Job {second}_1: FAILED (exit code 1)")
+        (failed,) = failures(lab)
+        assert [end["path"] for end in failed["logs"]] == [f"slurm-{second}_1.out"]
+        assert listed(lab) == [f"{first}_0", f"{second}_1", f"{first}_2"]
+        assert listed(lab, first) == [f"{first}_0", f"{first}_1", f"{first}_2"]
+        assert log(lab, f"{first}_1") == "I am b\n"
+        lab.finish()
+    lab.finish(close_failed_jobs=True)
+    assert log(lab, f"{second}_1") == "I am b\n"
+
+
+def test_a_task_that_was_good_at_last_while_others_are_open(local_lab: Lab) -> None:
+    lab = local_lab
+    command = "echo {sub}; [ {sub} = a ] || test -e {sub} && echo > {outputs}"
+    first = over(lab, command, foreach="sub=a,b,c", outputs=["{sub}.txt"])
+    (lab.root / "b").touch()
+    (again,) = lab.dataset.reschedule(f"{first}_1", failed=True, **QUIET)
+    assert again["status"] == "ok", text_of(again)
+    lab.wait()
+    lab.finish()
+    second = again["slurm_job_id"]
+    assert log(lab, f"{second}_1") == "b\n"
+    assert log(lab, f"{first}_2") == "c\n"
+    assert listed(lab, first) == [f"{first}_0", f"{first}_1", f"{first}_2"]
