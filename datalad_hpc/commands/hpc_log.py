@@ -177,6 +177,11 @@ def _leave_standard_output() -> None:
 
 
 def _say(text: str) -> None:
+    """Say something of what was shown, behind it also where both go to one place."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_standard_output()
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -419,3 +419,21 @@ def test_a_task_that_was_good_at_last_while_others_are_open(local_lab: Lab) -> N
     assert log(lab, f"{second}_1") == "b\n"
     assert log(lab, f"{first}_2") == "c\n"
     assert listed(lab, first) == [f"{first}_0", f"{first}_1", f"{first}_2"]
+
+
+@pytest.mark.parametrize("options", [[], ["--failed"]], ids=["list", "failed"])
+def test_hints_come_last_in_a_pipe(
+    local_lab: Lab, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    over(local_lab, "sbatch --array=0-1 --wrap 'echo x; exit 1'")
+    shown = subprocess.run(
+        ["datalad", "hpc-log", *options],
+        cwd=local_lab.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert "slurm-1_0.out" in "".join(shown[:-1])
+    assert shown[-1].startswith("Run them again" if options else "Name one")
