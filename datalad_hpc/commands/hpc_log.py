@@ -125,14 +125,19 @@ class HpcLog(Interface):
 
     @staticmethod
     def custom_result_renderer(res: dict[str, Any], **_kwargs: Any) -> None:
-        """Put the log to standard output as it is, and what is said of it beside it."""
+        """Put the log to standard output as it is, and what is said of it beside it.
+
+        DataLad itself would not show what was not needed.
+        """
         if "content" in res and not res.get("failed"):
             _write_log(res)
-        elif res["status"] == "ok" and not any(res.get(name) for name in _AT_THE_END):
+        elif any(res.get(name) for name in _AT_THE_END):
+            return
+        elif res["status"] in ("ok", "notneeded"):
             from datalad_hpc.results import message_text
 
             _say(message_text(res))
-        elif res["status"] != "ok":
+        else:
             generic_result_renderer(res)
 
     @staticmethod

@@ -344,6 +344,15 @@ def test_nothing_to_show(local_lab: Lab) -> None:
     assert "There is no job 4711" in text_of(none)
     (none,) = logs(local_lab, failed=True)
     assert none["status"] == "notneeded"
+    said = datalad(local_lab, "hpc-log")
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr.startswith("There is no job in this dataset; ")
+    local_lab.script("echo good")
+    job_id = over(local_lab, "sbatch job.sh")
+    for name, of in (((), "an open job"), ((job_id,), job_id)):
+        said = datalad(local_lab, "hpc-log", "--failed", *name)
+        assert (said.returncode, said.stdout) == (0, "")
+        assert said.stderr == f"No task of {of} has failed\n"
 
 
 def test_help_has_an_example(local_lab: Lab) -> None:
