@@ -133,7 +133,8 @@ class HpcLog(Interface):
             _write_log(res)
         elif any(res.get(name) for name in _AT_THE_END):
             return
-        elif res["status"] in ("ok", "notneeded"):
+        elif res["status"] in ("ok", "notneeded") or "exit_code" in res:
+            # Ctrl-C, which has an exit code of its own, is how to end --follow.
             from datalad_hpc.results import message_text
 
             _say(message_text(res))
