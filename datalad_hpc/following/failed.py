@@ -17,7 +17,7 @@ from datalad_hpc.following.shelf import (
     shelf_of,
     wanted_streams,
 )
-from datalad_hpc.following.states import States, ways_on
+from datalad_hpc.following.states import States, labels_of, ways_on
 from datalad_hpc.following.telling import log_result
 from datalad_hpc.results import Result, error_result, file_system_says, result
 from datalad_hpc.status import TaskStatus
@@ -53,9 +53,8 @@ def show_failed(look: Look) -> Iterator[Result]:
 
 def _hint(look: Look, failed: Sequence[tuple[Task, TaskStatus]]) -> Result:
     """What can be done about all of them."""
-    labels = list(dict.fromkeys(task.job.label for task, _ in failed))
     them = "it" if len(failed) == 1 else "them"
-    text = ways_on([status for _, status in failed], " ".join(labels), them)
+    text = ways_on(failed, " ".join(labels_of(task for task, _ in failed)), them)
     return result(ACTION, look.root, "ok", text[0].upper() + text[1:], hint=True)
 
 

@@ -84,7 +84,7 @@ class States:
         if status is None and task.state.holds_claims:
             return unknown_text(task.job, self.answers)
         end = f": {described(status)}" if status else ""
-        return f"Job {task.label}{end}; {_next(task, status)}"
+        return f"Job {task.label}{end}; {_next(task, status, self.answers.of(task.job))}"
 
 
 def described(status: TaskStatus) -> str:
@@ -100,7 +100,7 @@ def described(status: TaskStatus) -> str:
     return f"{text} after {span_text(status.elapsed)}"
 
 
-def _next(task: Task, status: TaskStatus | None) -> str:
+def _next(task: Task, status: TaskStatus | None, whole_job: JobStatus | None) -> str:
     """What became of a task's outputs, or which command is the next."""
     if task.is_earlier:
         newest = replace(task, job_id=as_attempted(task.job, task.index).label)
@@ -113,16 +113,30 @@ def _next(task: Task, status: TaskStatus | None) -> str:
     if status is None or status.phase is Phase.LIVE:
         return f"`datalad hpc-log -f {task.label}` follows it"
     if status.phase is Phase.FAILED:
-        return ways_on([status], whole)
+        return ways_on([(task, status)], whole)
+    others = whole_job.tasks if whole_job and not task.job.parts else ()
+    if any(other.phase is Phase.FAILED for other in others):
+        # The tasks of an array have one commit; a program's jobs are all good or not.
+        option = "--commit-failed-jobs" if task.job.tasks is None else "--commit-good-tasks"
+        return f"since others failed, `datalad finish {option} {whole}` commits it"
     return f"`datalad finish {whole}` commits it"
 
 
-def ways_on(failed: Sequence[TaskStatus], names: str, them: str = "it") -> str:
+def ways_on(failed: Sequence[tuple[Task, TaskStatus]], names: str, them: str = "it") -> str:
     """The commands for what has failed, of jobs that are open."""
-    again = run_again(names, JobStatus("", tuple(failed)), them)
+    # Jobs of a submission program are not run again by themselves.
+    tried = [(task, status) for task, status in failed if not task.job.request.submits]
+    statuses = tuple(status for _, status in tried)
+    own = names if len(tried) == len(failed) else " ".join(labels_of(task for task, _ in tried))
+    again = run_again(own, JobStatus("", statuses), them) if tried else ""
     return (
         f"{again}{'or ' * bool(again)}give {them} up (`datalad finish --close-failed-jobs {names}`)"
     )
+
+
+def labels_of(tasks: Iterable[Task]) -> list[str]:
+    """The jobs of tasks, each once."""
+    return list(dict.fromkeys(task.job.label for task in tasks))
 
 
 def is_submitted(job: Job) -> bool:

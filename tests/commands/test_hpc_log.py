@@ -68,6 +68,9 @@ def test_tasks_of_an_array(lab: Lab) -> None:
     lab.script(ARRAY)
     job_id = over(lab, "sbatch --array=0-2 job.sh")
     assert log(lab, f"{job_id}_1") == "task 1\n"
+    assert f"`datalad finish --commit-good-tasks {job_id}` commits it" in text_of(
+        logs(lab, f"{job_id}_1")[-1]
+    )
     assert log(lab, f"{job_id}_2") == "task 2\nno input 2\n"
     assert log(lab, f"{job_id}_1", f"{job_id}_0") == "task 1\ntask 0\n"
     listed = [res for res in logs(lab, job_id) if res.get("listed")]
@@ -283,8 +286,16 @@ def test_members_of_a_submission_program(local_lab: Lab) -> None:
     assert log(lab, second) == "two 4\n"
     listed = [res for res in logs(lab, first) if res.get("listed")]
     assert [res["slurm_job_id"] for res in listed] == [first, second]
-    (failed,) = failures(lab)
+    failed, hint = logs(lab, failed=True)
     assert failed["logs"][0]["content"] == "one\n"
+    assert text_of(hint) == f"Give it up (`datalad finish --close-failed-jobs {first}`)"
+    own = over(lab, "sbatch --wrap 'exit 1'")
+    *_, hint = logs(lab, failed=True)
+    assert f"reschedule --failed {own}`)" in text_of(hint)
+    assert f"--close-failed-jobs {first} {own}`)" in text_of(hint)
+    assert "reschedule" not in text_of(logs(lab, first)[-1])
+    (_, end) = logs(lab, f"{second}_4")
+    assert f"`datalad finish --commit-failed-jobs {first}` commits it" in text_of(end)
 
 
 def test_the_end_of_a_long_log(local_lab: Lab) -> None:
