@@ -9,9 +9,12 @@ from datalad_hpc.attempt import Attempt
 from datalad_hpc.earlier import attempts_of
 from datalad_hpc.job import Job
 from datalad_hpc.members import all_names, as_attempted, attempts_at, scheduler_keys
+from datalad_hpc.outlook import UNKNOWN
 from datalad_hpc.polling import NOT_TOLD, status_of
 from datalad_hpc.results import explain
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
+from datalad_hpc.statuses.choosing import Chosen
+from datalad_hpc.statuses.views import View
 from datalad_hpc.store.attempt_json import attempt_json, attempt_of
 from tests.jobs import a_job
 
@@ -93,3 +96,22 @@ def test_what_a_record_tells() -> None:
     assert (first["tasks"], second["tasks"]) == ({"FAILED": "1-3"}, {"FAILED": "3"})
     assert second["failures"] == [{"cause": "exit-code", "exit_code": 3, "tasks": "3"}]
     assert second["elapsed"] == 2.0
+
+
+def test_a_task_has_the_limit_of_the_attempt_that_ran_it() -> None:
+    asked = replace(an_attempt("7", 0, 1), asked={"time": "1:00:00"})
+    job = replace(a_job(8, tasks=(0, 1)), attempts=(asked,), tried=(1,))
+    answer = JobStatus("8", (failed(1),), {"time_limit": 7200, "attempt": "8"})
+
+    def limit(*tasks: int, told: JobStatus | None = answer, of: Job = job) -> float | None:
+        chosen = Chosen(of, frozenset(("7", task) for task in tasks) or None)
+        view = View(chosen, told, None, WHEN, lambda _reason: UNKNOWN)
+        return view.facts.get("time_limit")
+
+    assert (limit(0), limit(1), limit()) == (3600, 7200, 7200)
+    assert (limit(0, told=None), limit(1, told=None)) == (3600, None)
+    kept = replace(job, attempts=(replace(asked, facts={"time_limit": 1800}),))
+    assert limit(0, of=kept) == 1800
+    # The retried task is over already, the other is not.
+    about_first = JobStatus("8", done(0), {"time_limit": 1200, "attempt": "7"})
+    assert (limit(0, told=about_first), limit(1, told=about_first)) == (1200, None)

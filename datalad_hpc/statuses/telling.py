@@ -124,8 +124,8 @@ def _outlooks(look: Look, job: Job, chain: str) -> Callable[[str], Outlook]:
 
 def _told(look: Look, view: View, answers: Answers, chain: str) -> Result:
     job, answer = view.job, view.open_answer
-    if not job.state.holds_claims:
-        text = f"{job.state.value}{f' ({job.note})' if job.note else ''}"
+    if view.is_over:
+        text = f"{view.standing.value}{f' ({job.note})' if job.note else ''}"
     elif answer and answer.tasks:
         text = explain(answer)
     else:
@@ -146,7 +146,7 @@ def _fields(view: View, chain: str) -> dict[str, Any]:
         "elapsed": view.elapsed,
         "time_limit": facts.get("time_limit"),
         "created": _iso(job.created),
-        "submitted": _iso(job.submitted),
+        "submitted": _iso(view.attempted.submitted),
         "cancelled": _iso(job.cancelled),
         **_times(view),
         "reason": view.waits.reason if view.waits else None,
@@ -154,7 +154,8 @@ def _fields(view: View, chain: str) -> dict[str, Any]:
         "why": outlook.why if outlook else None,
         "advice": outlook.advice.format(job=view.label) if outlook else None,
         "failure_text": view.failure,
-        "chain_note": chain,
+        "chain_note": "" if view.is_over else chain,
+        "slurm_job_status": view.standing.value.upper() if view.is_over else None,
         "note": job.note,
         "commit": view.commits[0] if len(view.commits) == 1 else None,
         "commits": view.commits if len(view.commits) > 1 else None,

@@ -12,7 +12,9 @@ from typing import Any
 from datalad_hpc.claims import shown
 from datalad_hpc.failures import failure_fields, failure_of
 from datalad_hpc.job import ClaimRole, Job, JobState, Part
+from datalad_hpc.members import ATTEMPT, as_attempted, is_about
 from datalad_hpc.outlook import Chance, Outlook
+from datalad_hpc.requested import requested_by
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.statuses.choosing import Chosen
 from datalad_hpc.wording import some_of
@@ -54,13 +56,30 @@ class View:
     """What the store has kept of tasks that are over."""
     now: datetime
     outlook_of: Callable[[str], Outlook]
-    is_forgotten: bool = False
-    """Whether the scheduler does not know it any more."""
+    job_is_forgotten: bool = False
+    """Whether the scheduler does not know the job, or tasks of it, any more."""
 
     @property
     def job(self) -> Job:
         """The job, as the store has it."""
         return self.chosen.job
+
+    @cached_property
+    def attempted(self) -> Job:
+        """The job as it was submitted for the tasks that are meant, where that was at once."""
+        found = [as_attempted(self.job, index) for _, index in self.chosen.tasks or ()]
+        alike = len({each.job_id for each in found}) == 1
+        return found[0] if alike and self.job.attempts else self.job
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is committed or given up, or all tasks that are meant are."""
+        return self.standing in _OVER.values()
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether it is open still, and the scheduler does not know it any more."""
+        return self.job_is_forgotten and not self.is_over
 
     @property
     def label(self) -> str:
@@ -230,13 +249,30 @@ class View:
             for claim in self.job.claims
             if claim.role is ClaimRole.OUTPUT and claim.task in indices
         ]
-        return own or list(self.job.request.declared)
+        return list(dict.fromkeys([*self._set_free, *own])) or list(self.job.request.declared)
+
+    @property
+    def _set_free(self) -> list[str]:
+        """Outputs of tasks of a sweep that are over, and hold no claims any more."""
+        parts = () if self.chosen.tasks is None else self.parts
+        templates = self.job.request.task_outputs
+        over = [part for part in parts if not part.state.holds_claims]
+        return [template.format(**part.values) for part in over for template in templates]
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known of the whole job."""
+        """What is known of the whole job, as it was submitted for the tasks that are meant."""
         known = {**(self.kept.facts if self.kept else {})}
         known.update(self.answer.facts if self.answer else {})
+        if self.chosen.tasks is not None and self.job.attempts:
+            return self._facts_of(self.attempted.job_id, known)
         members: Sequence[dict[str, Any]] = [*known.get("jobs", {}).values()]
         # Of the jobs of a submission program the first stands for all.
         return members[0] if members else known
+
+    def _facts_of(self, job_id: str, known: dict[str, Any]) -> dict[str, Any]:
+        """Those of one attempt: what is known now may be about another one."""
+        earlier = [each for each in self.job.attempts if each.job_id == job_id]
+        if earlier and known.get(ATTEMPT) != job_id:
+            return dict(earlier[0].facts or requested_by(earlier[0].asked))
+        return known if is_about(known, job_id) else {}

@@ -329,3 +329,29 @@ def test_tasks_that_were_tried_again_are_one_job_with_the_others(local_lab: Lab)
     assert (counts["completed"], counts["failed"], counts["total"]) == (2, 1, 3)
     assert statuses(lab, f"{first}_0")[f"{first}_0"]["attempt"] == 1
     assert "attempt 2" in called(lab, "hpc-status").stdout
+
+
+def test_a_task_that_is_committed_stays_so_while_another_is_tried_again(local_lab: Lab) -> None:
+    lab = local_lab
+    command = f"if [ -e again ]; then {UNTIL_TOLD}fi; echo > {{outputs}}; [ -e again -o {{v}} = a ]"
+    first = lab.schedule(command, outputs=["{v}.txt"], foreach={"v": ["a", "b"]})["slurm_job_id"]
+    reached(lab, first, "failed")
+    assert sorted(res["status"] for res in lab.finish()) == ["impossible", "ok"]
+    (lab.root / "again").touch()
+    (again,) = lab.dataset.reschedule(failed=True, **QUIET)
+    assert again["status"] == "ok", text_of(again)
+    second = again["slurm_job_id"]
+    reached(lab, second, "running")
+    task = statuses(lab, f"{first}_0")[f"{first}_0"]
+    other = statuses(lab, f"{second}_1")[f"{second}_1"]
+    shown = called(lab, "hpc-status", f"{first}_0").stdout
+    both = statuses(lab, f"{first}_0", f"{first}_1")[second]
+    say_go(lab)
+    assert (task["state"], task["slurm_job_status"]) == ("finished", "FINISHED")
+    assert task["commit"] == lab.git("rev-parse", "HEAD").strip()
+    assert (task["outputs"], other["outputs"]) == (["a.txt"], ["b.txt"])
+    assert both["outputs"] == ["a.txt", "b.txt"]
+    assert task["submitted"] < other["submitted"]
+    assert text_of(task) == "finished"
+    assert "FINISHED  [######] 1/1" in shown
+    reached(lab, second, "completed")
