@@ -35,6 +35,19 @@ LIVE = ("unknown", "waiting", "running")
 
 _TITLES = ("id", "name", "state", "tasks", "time", "submitted", "nodes", "commit", "outputs")
 
+_GIVE_WAY = (
+    ("nodes", 12),
+    ("submitted", len("2024-05-01")),
+    ("nodes", 0),
+    ("name", 12),
+    ("submitted", 0),
+    ("name", 0),
+)
+"""What gives way on a narrow terminal, in turn: columns, and the characters that are left them."""
+
+LEAST_OUTPUTS = 16
+"""Characters of outputs for which the others give way."""
+
 _IN_SUM = {"waiting": "PENDING", "running": "RUNNING", "failed": "FAILED"}
 
 _MARKS = {"completed": "#", "failed": "x", "running": ">", "waiting": "."}
@@ -61,7 +74,7 @@ def lines_of(listed: Sequence[Result], width: int | None) -> Iterator[str]:
         # When a job was submitted is of interest among those of many days.
         del titles["submitted"]
     columns = [name for name in titles if any(row[name] for row in rows[1:])]
-    widths = {name: max(len(row[name]) for row in rows) for name in columns}
+    widths = _fitting({name: max(len(row[name]) for row in rows) for name in columns}, width)
     yield _line(titles, widths, width)
     remarks = [tuple(_remarks(res)) for res in listed]
     for remark, group in groupby(zip(remarks, listed, rows[1:], strict=True), lambda each: each[0]):
@@ -71,6 +84,19 @@ def lines_of(listed: Sequence[Result], width: int | None) -> Iterator[str]:
         whose = f"these {len(alike):,}: " if len(alike) > 1 else ""
         yield from (f"{INDENT}{whose}{line}" for line in remark)
     yield from _closing(listed)
+
+
+def _fitting(widths: dict[str, int], width: int | None) -> dict[str, int]:
+    """Columns that have room on a line, with their widths; outputs come last and are cut."""
+    for name, left in _GIVE_WAY:
+        outputs = min(widths.get("outputs", 0), LEAST_OUTPUTS)
+        needed = sum(widths.values()) - widths.get("outputs", 0) + outputs + 2 * (len(widths) - 1)
+        if width is None or needed <= width:
+            break
+        if name in widths:
+            fitted = {**widths, name: min(widths[name], left)}
+            widths = {column: wide for column, wide in fitted.items() if wide}
+    return widths
 
 
 def terminal_width() -> int | None:
@@ -111,13 +137,18 @@ def _line(
     width: int | None,
     color: int | None = None,
 ) -> str:
-    padded = {name: f"{cells[name]:<{wide}}" for name, wide in widths.items()}
-    line = _cut("  ".join(padded.values()).rstrip(), width)
-    start = len("  ".join([padded["id"], padded["name"], ""]))
+    padded = [f"{_shrunk(name, cells[name], wide):<{wide}}" for name, wide in widths.items()]
+    line = _cut("  ".join(padded).rstrip(), width)
+    start = len("  ".join([*padded[: [*widths].index("state")], ""]))
     end = start + len(cells["state"])
     if color is None or end >= len(line):
         return line
     return f"{line[:start]}{colors.color_word(line[start:end], color)}{line[end:]}"
+
+
+def _shrunk(column: str, cell: str, width: int) -> str:
+    # Of a time the day is left.
+    return cell[:width] if column == "submitted" else _cut(cell, width)
 
 
 def _cut(text: str, width: int | None) -> str:

@@ -143,6 +143,34 @@ def test_a_table_is_cut_to_the_terminal() -> None:
     assert len(shown(many)[1]) > 300
 
 
+def test_commits_have_room_on_a_narrow_terminal() -> None:
+    over = listed(
+        12345,
+        name="x" * 24,
+        state="finished",
+        slurm_job_status="FINISHED",
+        open_job=False,
+        commit="a" * 40,
+        nodes=["node-17", "node-18"],
+        submitted="2024-05-01T12:00:00+00:00",
+        outputs=["results/of/one.txt", "results/of/two.txt"],
+    )
+    wide, _, *_ = shown(over, listed(), width=200)
+    assert "submitted" in wide
+    assert "nodes" in wide
+    for width in (60, 80, 100, 120):
+        titles, line, *_ = shown(over, listed(), width=width)
+        assert len(line) <= width
+        kept = ["id", "state", "tasks", "commit", "outputs"]
+        assert [title for title in titles.split() if title in kept] == kept
+        assert f" {'a' * 10}  results/of" in line
+    # What is left of a time is the day.
+    titles, line, *_ = shown(over, listed(), width=100)
+    assert "nodes" not in titles
+    assert " 2024-05-01  aaaa" in line
+    assert f" {'x' * 11}…  FINISHED " in line
+
+
 def test_colours_do_not_shift_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = shown(listed(), listed(2, state="running", slurm_job_status="RUNNING"))
     monkeypatch.setitem(cfg.overrides, "datalad.ui.color", "on")
