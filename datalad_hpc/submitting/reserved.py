@@ -20,6 +20,7 @@ from datalad_hpc.status import Submission
 from datalad_hpc.store import Store
 from datalad_hpc.submissions import release, remember, script_path
 from datalad_hpc.submitting.preparation import prepare
+from datalad_hpc.wording import shortened
 from datalad_hpc.workplace import Workplace
 
 lgr = logging.getLogger("datalad.hpc.submitting")
@@ -47,7 +48,7 @@ def submit_reserved(
       first submission; or it may have been, and is kept.
     """
     with contextlib.ExitStack() as undo:
-        undo.callback(let_go, workplace, store, job)
+        undo.push(lambda _kind, error, _trace: let_go(workplace, store, job, error))
         prepare(workplace, plan, job)
         plan = looked_at_again(store, scheduler, plan)
         with uncut():
@@ -85,10 +86,11 @@ def _with_file(workplace: Workplace, plan: Plan) -> BatchCommand:
     return replace(plan.batch, argv=with_script(plan.batch, str(path)))
 
 
-def let_go(workplace: Workplace, store: Store, job: Job) -> None:
+def let_go(workplace: Workplace, store: Store, job: Job, why: BaseException | None = None) -> None:
     """Release a job; what kept it from being submitted may stand in the way of that, too."""
+    told = f": {shortened(' '.join(str(why).split()))}" if isinstance(why, HpcError) else ""
     try:
-        release(workplace, store, job, "it could not be submitted")
+        release(workplace, store, job, f"it could not be submitted{told}")
     except HpcError as error:
         if job.attempts:
             lgr.warning(

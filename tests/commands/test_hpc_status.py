@@ -355,3 +355,15 @@ def test_a_task_that_is_committed_stays_so_while_another_is_tried_again(local_la
     assert text_of(task) == "finished"
     assert "FINISHED  [######] 1/1" in shown
     reached(lab, second, "completed")
+
+
+@pytest.mark.slurm
+def test_a_refused_job_says_why(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.schedule("sbatch --mem=900T --wrap true", outputs=["a"])
+    (told,) = statuses(lab, all_jobs=True).values()
+    assert told["state"] == "refused"
+    assert "could not be submitted: sbatch refused the job" in told["note"]
+    assert "Memory specification can not be satisfied" in told["note"]
+    shown = called(lab, "hpc-status", "--all").stdout
+    assert "Memory specification can not be satisfied" in shown.splitlines()[2]
