@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, NamedTuple
 
-from datalad_hpc.sizes import bytes_of
+from datalad_hpc.sizes import DAY, bytes_of
 from datalad_hpc.status import TaskStatus
 
 _REQUESTED_MEMORY = re.compile(r"(.*?)([cn]?)")
@@ -20,6 +20,10 @@ _REQUESTED_MEMORY = re.compile(r"(.*?)([cn]?)")
 the sum; see ReqMem in sacct(1)."""
 
 LARGEST = 2.0**63
+
+NO_LIMIT = 365.0 * DAY
+"""A limit of so much is none: seen with Slurm 22.05, whose accounting has ``365-00:00:00`` of some
+jobs that asked for no limit, and ``UNLIMITED`` of others."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.sizes import HOUR, MINUTE
+from datalad_hpc.spent import NO_LIMIT
 from datalad_hpc.usage.values import COMPLETED, JobUse
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ def _panels(tasks: Sequence[JobUse]) -> Sequence[_Panel]:
     for task in tasks:
         failed = set(task.states) != {COMPLETED}
         efficiency = task.spent.cpu_efficiency(task.asked)
-        panels[0].add(task.asked.time_limit, task.spent.elapsed, failed=failed)
+        limit = task.asked.time_limit
+        within = limit if limit is not None and limit < NO_LIMIT else None
+        panels[0].add(within, task.spent.elapsed, failed=failed)
         panels[1].add(task.asked.memory, task.spent.memory(task.asked), failed=failed)
         panels[2].add(1.0, efficiency, failed=failed)
     return panels

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from datalad_hpc.sizes import size_text, span_text
+from datalad_hpc.spent import NO_LIMIT
 
 TITLES = ("job", "command", "tasks", "elapsed", "of limit", "CPU", "memory", "of asked", "state")
 RIGHT = frozenset({"tasks", "CPU"})
@@ -43,11 +44,14 @@ def suggestion_lines(suggestions: Sequence[Result]) -> Iterator[str]:
         yield from (f"    {reason}" for reason in told["reasons"])
     others = [told for told in suggestions if not told["resources"]]
     if len(others) == 1:
-        reasons = (reason.partition(": ")[2] for reason in others[0]["reasons"])
-        why = "; ".join(dict.fromkeys(reasons))
-        yield f"Nothing follows for {_shortened(others[0]['program'], LONGEST_PROGRAM)}: {why}"
+        program = _shortened(others[0]["program"], LONGEST_PROGRAM)
+        yield f"Nothing follows for {program}: {_why_nothing(others[0])}"
     elif others:
         yield f"Nothing follows for {len(others):,} {'other ' * bool(useful)}programs"
+
+
+def _why_nothing(told: Result) -> str:
+    return "; ".join(dict.fromkeys(reason.partition(": ")[2] for reason in told["reasons"]))
 
 
 def _counted(told: Result) -> str:
@@ -64,7 +68,7 @@ def _row(job: Result) -> tuple[str, ...]:
         _shortened(job["command"], LONGEST_COMMAND),
         f"{job['number_of_tasks']:,}",
         _of_several(job, "median_elapsed", "elapsed", span_text),
-        _share(asked.get("time_limit"), used.get("elapsed"), span_text),
+        _share(_limit(asked), used.get("elapsed"), span_text),
         NOT_TOLD if efficiency is None else f"{efficiency:.0%}",
         _of_several(job, "median_peak_memory", "peak_memory", size_text, _processes(asked)),
         _share(asked.get("memory"), used.get("memory"), size_text),
@@ -85,6 +89,11 @@ def _of_several(job: Result, middle: str, most: str, text: Any, factor: int = 1)
 
 def _processes(asked: Mapping[str, Any]) -> int:
     return asked.get("processes") or 1
+
+
+def _limit(asked: Mapping[str, Any]) -> float | None:
+    limit = asked.get("time_limit")
+    return limit if limit and limit < NO_LIMIT else None
 
 
 def _share(limit: float | None, used: float | None, text: Any) -> str:

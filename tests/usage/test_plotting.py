@@ -13,6 +13,7 @@ from matplotlib import image
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.spent import Asked, Measured
 from datalad_hpc.usage.plotting import draw, refuse_unfit
+from datalad_hpc.usage.table import table
 from datalad_hpc.usage.values import JobUse, TaskUse
 
 G = 2**30
@@ -68,6 +69,16 @@ def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "usage.svg"
     assert draw(jobs, path) == 2
     assert path.read_text().count("not measured") == 2
+
+
+def test_a_limit_of_a_year_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "usage.svg"
+    draw([job(10), job(3, time_limit=365 * 86400)], path)
+    assert "seconds (logarithmic)" not in path.read_text()
+    told = [job(3, time_limit=limit).as_json for limit in (365 * 86400, 600)]
+    _, year, short, *_ = table(told)
+    assert "365" not in year
+    assert "10:00 (10%)" in short
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
