@@ -37,6 +37,8 @@ class Found:
     """Names that are neither a job nor a revision."""
     silent: list[str] = field(default_factory=list)
     """Jobs that are open, and of which nothing is known (yet)."""
+    no_tasks: list[str] = field(default_factory=list)
+    """Names of tasks that a job does not have."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Finder:
             elif name in left:
                 found.unknown.append(name)
         unique = {(use.job_id, tuple(use.commits), use.command): use for use in found.jobs}
-        return Found(list(unique.values()), found.unknown, found.silent)
+        return Found(list(unique.values()), found.unknown, found.silent, found.no_tasks)
 
     def _from_store(
         self, names: Sequence[str], found: Found
@@ -95,8 +97,10 @@ class Finder:
             known = [job for job in jobs if _is_called(job, name, tasks)]
             by_name[name] = [use for job in known for use in _meant(uses[job.key], job, name)]
             if known and not by_name[name]:
-                found.silent.append(name)
-        left = [name for name in names if not by_name[name] and name not in found.silent]
+                no_task = all(_lacks(job, name) for job in known)
+                (found.no_tasks if no_task else found.silent).append(name)
+        told = {*found.silent, *found.no_tasks}
+        left = [name for name in names if not by_name[name] and name not in told]
         return by_name, left
 
     def _kept(
@@ -146,6 +150,13 @@ def _is_called(job: Job, name: str, tasks: Mapping[str, Collection[int]]) -> boo
     return name in all_names(job) or any(
         whole in tasks and name.startswith(f"{whole}_") for whole in all_names(job)
     )
+
+
+def _lacks(job: Job, name: str) -> bool:
+    """Whether a task is named that the job does not have."""
+    whole, _, index = name.rpartition("_")
+    tasks = {each.job_id: each.tasks for each in job.members}.get(whole, job.tasks)
+    return name not in all_names(job) and int(index) not in (tasks or ())
 
 
 def _meant(uses: Sequence[JobUse], job: Job, name: str) -> list[JobUse]:

@@ -73,6 +73,10 @@ def _problems(root: Path, found: Found) -> Iterator[Result]:
     for name in found.silent:
         text = f"It is not known (yet) what job {name} used; try again when it has run"
         yield result(ACTION, root, "impossible", text, slurm_job_id=name)
+    for name in found.no_tasks:
+        job, _, index = name.rpartition("_")
+        text = f"Job {job} has no task {index}; `datalad hpc-usage --tasks {job}` shows what it has"
+        yield result(ACTION, root, "impossible", text, slurm_job_id=name)
     for name in found.unknown:
         text = (
             f"There is no job {name} in the store or in the history of what is checked out, and no "

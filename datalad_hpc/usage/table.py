@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,10 @@ def suggestion_lines(suggestions: Sequence[Result]) -> Iterator[str]:
         program = _shortened(others[0]["program"], LONGEST_PROGRAM)
         yield f"Nothing follows for {program}: {_why_nothing(others[0])}"
     elif others:
-        yield f"Nothing follows for {len(others):,} {'other ' * bool(useful)}programs"
+        ((why, number),) = Counter(map(_why_nothing, others)).most_common(1)
+        whose = "" if number == len(others) else f"for {number:,} of them: "
+        which = f"{len(others):,} {'other ' * bool(useful)}programs"
+        yield f"Nothing follows for {which}: {whose}{why}"
 
 
 def _why_nothing(told: Result) -> str:

@@ -189,6 +189,7 @@ def test_names_that_mean_nothing_and_jobs_that_wait(local_lab: Lab) -> None:
     wait_for(lambda: local_lab.listed()[job_id]["slurm_job_status"] == "RUNNING")
     try:
         told = usage(local_lab.dataset, job_id, "4711", "no/such..thing", "--all")
+        (lacks,) = usage(local_lab.dataset, f"{job_id}_9")
     finally:
         (local_lab.root / "go").touch()
     running = jobs_in(told)[job_id]
@@ -197,6 +198,7 @@ def test_names_that_mean_nothing_and_jobs_that_wait(local_lab: Lab) -> None:
     unknown = [res for res in told if res["status"] == "impossible"]
     assert [res["slurm_job_id"] for res in unknown] == ["4711", "no/such..thing", "--all"]
     assert "no job 4711" in text_of(unknown[0])
+    assert f"Job {job_id} has no task 9" in text_of(lacks)
     local_lab.wait()
 
 

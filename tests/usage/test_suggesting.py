@@ -133,4 +133,4 @@ def test_each_program_is_a_group() -> None:
     jobs = [run((1.0, 1.0, M), command=each) for each in ("./a 1", "./b 1", "./a 2")]
     assert [(each.program, each.jobs) for each in suggestions(jobs)] == [("./a", 2), ("./b", 1)]
     (line,) = suggestion_lines([each.as_json for each in suggestions(jobs)])
-    assert line == "Nothing follows for 2 programs"
+    assert line.startswith("Nothing follows for 2 programs: ")
