@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timezone
 
 from datalad_hpc.job import Job, JobState
+from datalad_hpc.placeholders import is_submission
 from datalad_hpc.shares import asked_by_id, tasks_by_id
 from datalad_hpc.spent import Asked, Measured, number
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
@@ -15,17 +17,26 @@ def uses_of(job: Job, status: JobStatus) -> list[JobUse]:
     """What a job used; of a submission program each of its jobs, of a retried one each attempt."""
     asked = asked_by_id(job, status)
     commits = {part.index: part.commit for part in job.parts if part.state is JobState.FINISHED}
+    commands = _earlier_commands(job)
     whole = job.commit if job.state is JobState.FINISHED else ""
     return [
         JobUse.of(
             job_id,
             job.scheduler,
-            job.request.command,
+            commands.get(job_id, job.request.command),
             asked.get(job_id, Asked()),
             [_use(task, commits.get(task.index or 0, whole)) for task in tasks],
         )
         for job_id, tasks in tasks_by_id(job, status).items()
     ]
+
+
+def _earlier_commands(job: Job) -> dict[str, str]:
+    """By id those of earlier attempts: a retry may have options that they did not have."""
+    if job.request.submits or not is_submission(job.request.command):
+        return {}
+    lines = {attempt.job_id: attempt.submit_line for attempt in job.attempts}
+    return {job_id: shlex.join(line) for job_id, line in lines.items() if line}
 
 
 def _use(task: TaskStatus, commit: str) -> TaskUse:

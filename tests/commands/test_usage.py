@@ -152,6 +152,8 @@ def test_attempts_are_jobs_of_their_own(local_lab: Lab, tmp_path: Path) -> None:
         second: 2 * 2**30,
         third: 2 * 2**30,
     }
+    assert told[first]["command"] == "sbatch --array=0-2 --mem=1G -t 3:00 job.sh"
+    assert "--mem=2G" in told[second]["command"]
     assert list(running) == [first, second]
     assert list(jobs_in(usage(local_lab.dataset, first))) == [first]
     clone = clone_of(local_lab, tmp_path)
