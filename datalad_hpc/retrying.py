@@ -84,7 +84,8 @@ def _outcome(this: Round, found: Failed, wishes: Wishes, dry: bool) -> Result:
 
 def _report(this: Round, found: Failed, plan: Plan) -> Result:
     line = " ".join(plan.batch.argv)
-    text = f"Job {found.name} ({found.problem}) would run again: {line}"
+    left_out = found.left_out_of(found.job)
+    text = f"Job {found.name} ({found.problem}) would run again: {line}{left_out}"
     return job_result(
         ACTION,
         this.root,
@@ -93,6 +94,7 @@ def _report(this: Round, found: Failed, plan: Plan) -> Result:
         found.job,
         found.status,
         reschedule_action="run",
+        left_out=list(found.left_out),
         command=plan.request.command,
         argv=list(plan.batch.argv),
         command_line=line,

@@ -51,7 +51,7 @@ class Reschedule(Interface):
             action=FailedJobIds,
             doc="""commit whose job is run again; by default the one checked out. With
             --failed ids of open jobs, or of single tasks (ID_4); by default all
-            that have failed, but for those that you cancelled.""",
+            that have failed, but for those that were cancelled.""",
         ),
         dataset=Parameter(
             args=("-d", "--dataset"),
@@ -217,13 +217,20 @@ class Reschedule(Interface):
     @staticmethod
     def custom_result_renderer(res: dict[str, Any], **_kwargs: Any) -> None:
         """Show what would run in full, everything else as DataLad does."""
-        from datalad_hpc.results import visible_line
+        from datalad_hpc.results import message_text, visible_line
+        from datalad_hpc.wording import some_tasks
 
+        if res["status"] == "notneeded":
+            # DataLad itself would not show it.
+            ui.message(message_text(res))
+            return
         if res.get("reschedule_action") != "run":
             generic_result_renderer(res)
             return
         what = res.get("commit") or f"job {res['slurm_job_id']}"
         lines = [f"{what} would run: {res['command_line']}", f" folder: {res['folder']}"]
         lines += [f" {name}: {' '.join(res[name])}" for name in ("inputs", "outputs") if res[name]]
+        if left_out := res.get("left_out"):
+            lines.append(f" left out, since cancelled: {some_tasks(left_out)}")
         lines += [" script:", *(f"  {line}" for line in res["script"].rstrip("\n").split("\n"))]
         ui.message("\n".join(map(visible_line, lines)))

@@ -181,6 +181,7 @@ def _submitted(
     text = (
         f"job {submission.job_id} on {opened.scheduler}: {found.told}{plan.request.command}; "
         f"attempt {number}, after job {found.name} ({found.problem}){plan.waits.told}"
+        f"{found.left_out_of(opened)}"
     )
     return job_result(
         ACTION,
@@ -192,4 +193,5 @@ def _submitted(
         attempt=number,
         command_line=" ".join(plan.batch.argv),
         retried=list(found.indices),
+        left_out=list(found.left_out),
     )

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from datalad_hpc.claims import shown
+from datalad_hpc.failures import Cause, failure_of
+from datalad_hpc.finish.cancelled import was_cancelled
 from datalad_hpc.finish.chain_order import layers, waits_in_vain
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import ClaimRole, Job
@@ -15,7 +17,8 @@ from datalad_hpc.plans.changing import Changes
 from datalad_hpc.polling import Answers, is_forgotten, unknown_text
 from datalad_hpc.results import Result, explain, job_result
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
-from datalad_hpc.wording import some_of, some_tasks
+from datalad_hpc.unfolding import part_label
+from datalad_hpc.wording import MOST_SHOWN, some_of, some_tasks
 
 ACTION = "reschedule"
 
@@ -48,6 +51,8 @@ class Failed:
     """What is to run again."""
     problem: str
     """Why, in a sentence's second half."""
+    left_out: tuple[int, ...] = ()
+    """Indices of tasks that were cancelled, and not named."""
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -63,6 +68,17 @@ class Failed:
     def told(self) -> str:
         """The tasks in words; empty for a plain job."""
         return f"{some_tasks(self.indices)} of " if self.indices else ""
+
+    def left_out_of(self, job: Job) -> str:
+        """What to say behind a sentence of the tasks that do not run again; mostly nothing."""
+        if not self.left_out:
+            return ""
+        names = [part_label(job, index) for index in self.left_out[:MOST_SHOWN]]
+        was = "were" if len(self.left_out) > 1 else "was"
+        return (
+            f"; {some_tasks(self.left_out)} {was} cancelled, and left out, since that runs "
+            f"again only when named (`datalad reschedule --failed {' '.join(names)}`)"
+        )
 
 
 def failed(
@@ -97,7 +113,7 @@ def _failed(
         return _said(this, job, "impossible", unknown_text(job, answers)) if worth_it else None
     answer = replace(answer, tasks=tuple(task for task in answer.tasks if wishes.means(job, task)))
     tasks = tuple(task for task in answer.tasks if _has_failed(task))
-    problem = explain(replace(answer, tasks=tasks)) if tasks else ""
+    problem = _problem(answer, tasks) if tasks else ""
     if not tasks and wishes.names:
         tasks, problem = _without_outputs(job, answer, locator)
     if not tasks:
@@ -141,18 +157,42 @@ def _without_outputs(
 
 
 def _without_cancelled(this: Round, found: Failed, wishes: Wishes) -> Result | Failed | None:
-    """What the user ended does not run again, unless it is named."""
+    """What somebody ended does not run again, unless it is named."""
     if wishes.names:
         return found
-    cancelled = {part.index for part in found.job.parts if part.cancelled}
-    tasks = tuple(task for task in found.tasks if task.index not in cancelled)
+    ended = set(_ended(found))
+    tasks = tuple(task for task in found.tasks if task.index not in ended)
     if found.job.cancelled or not tasks:
         text = (
-            f"Job {found.name} was cancelled, and is not submitted again unless it is named "
-            f"(`datalad reschedule --failed {found.name}`)"
+            f"Job {found.name} was cancelled ({found.problem}), and is not submitted again unless "
+            f"it is named (`datalad reschedule --failed {found.name}`)"
         )
         return _said(this, found.job, "notneeded", text, found.status)
-    return replace(found, tasks=tasks)
+    if len(tasks) == len(found.tasks):
+        return found
+    left = tuple(sorted(index for index in ended if index is not None))
+    return replace(found, tasks=tasks, problem=_problem(found.status, tasks), left_out=left)
+
+
+def _ended(found: Failed) -> Iterator[int | None]:
+    """Indices of the tasks that the user ended, or anybody else.
+
+    For tasks of plain arrays no mark is kept: there the scheduler's word counts. It is the same for
+    a job that never began since what it waits for has failed.
+    """
+    marked = {part.index for part in found.job.parts if part.cancelled}
+    never_began = all(
+        was_cancelled(task) and not (task.elapsed or task.nodes) for task in found.status.tasks
+    )
+    for task in found.tasks:
+        failure = failure_of(task)
+        cancelled = failure is not None and failure.cause is Cause.CANCELLED
+        if task.index in marked or (cancelled and not (found.job.depends_on and never_began)):
+            yield task.index
+
+
+def _problem(answer: JobStatus, tasks: tuple[TaskStatus, ...]) -> str:
+    return explain(replace(answer, tasks=tasks))
 
 
 def _within_limit(

@@ -521,3 +521,47 @@ def test_who_comes_later_waits_for_the_tasks_that_run_again(lab: Lab) -> None:
     done = lab.finish()
     assert [each["status"] for each in done] == ["ok", "ok"]
     assert done[0]["slurm_job_id"] == again["slurm_job_id"]
+
+
+def cancelled_task(lab: Lab) -> str:
+    """An array of which task 1 failed and task 2 was cancelled; its id."""
+    go = lab.root / "go"
+    lab.script(
+        f"#SBATCH --array=1-3\n((SLURM_ARRAY_TASK_ID == 1)) && [ ! -e repaired ] && exit 3\n"
+        f"until [ -e {go} ]; do sleep 0.1; done; echo > out/$SLURM_ARRAY_TASK_ID"
+    )
+    (lab.root / "out").mkdir()
+    job = str(lab.schedule("sbatch job.sh", outputs=["out/"])["slurm_job_id"])
+    lab.dataset.hpc_cancel([f"{job}_2"], result_renderer="disabled", on_failure="ignore")
+    go.touch()
+    lab.wait()
+    return job
+
+
+def test_cancelled_tasks_of_an_array_run_again_only_when_named(local_lab: Lab) -> None:
+    lab = local_lab
+    job = cancelled_task(lab)
+    (shown,) = retry(lab, report=True)
+    assert (shown["argv"], shown["left_out"]) == (["sbatch", "--array=1", "job.sh"], [2])
+    repair(lab)
+    (again,) = retry(lab)
+    assert (again["status"], again["retried"], again["left_out"]) == ("ok", [1], [2])
+    assert "task 2 was cancelled, and left out" in text_of(again)
+    assert f"`datalad reschedule --failed {job}_2`" in text_of(again)
+    lab.wait()
+    (said,) = retry(lab)
+    assert said["status"] == "notneeded", text_of(said)
+    assert f"was cancelled (task 2 of job {job}: CANCELLED by" in text_of(said)
+    (named,) = retry(lab, f"{job}_2")
+    assert (named["status"], named["retried"]) == ("ok", [2]), text_of(named)
+    lab.wait()
+    assert lab.finish()[-1]["status"] == "ok"
+
+
+def test_what_needs_no_retry_is_said_to_people(local_failed: tuple[Lab, str]) -> None:
+    lab, job = local_failed
+    lab.finish(close_failed_jobs=True)
+    datalad = str(Path(sys.executable).parent / "datalad")
+    argv = [datalad, "reschedule", "-d", str(lab.root), "--failed"]
+    assert "There are no open jobs" in says(*argv)
+    assert f"Job {job}" in says(*argv, job)
