@@ -155,7 +155,8 @@ def test_nobody_is_named_who_does_not_want_it(by: str, owner: str, kept: str) ->
 @pytest.mark.parametrize(
     ("states", "told"),
     [
-        (["COMPLETED"], ""),
+        ([], ""),
+        (["COMPLETED"], "run it again (`datalad reschedule --failed 7`), "),
         (["FAILED"], "run it again (`datalad reschedule --failed 7`), "),
         (
             ["COMPLETED", "OUT_OF_MEMORY"],

@@ -201,7 +201,7 @@ def ways_out(job: Job, answer: JobStatus, *, with_good_tasks: bool = False) -> s
     """The commands that decide about a job which has failed, as they are typed."""
     good = f"commit its good tasks (`datalad finish --commit-good-tasks {job.label}`), "
     them = "its failed tasks" if with_good_tasks else "it"
-    again = "" if job.request.submits else run_again(job.label, answer, them)
+    again = run_again(job.label, answer, them) if _can_run_again(job, answer) else ""
     return (
         f"it stays open: {again}{good * with_good_tasks}give it up (`datalad finish "
         f"--close-failed-jobs {job.label}`), or commit what it left (`datalad finish "
@@ -209,10 +209,16 @@ def ways_out(job: Job, answer: JobStatus, *, with_good_tasks: bool = False) -> s
     )
 
 
+def _can_run_again(job: Job, answer: JobStatus) -> bool:
+    """Of what lies elsewhere nobody looks what is missing before it is brought back."""
+    is_elsewhere = job.request.alternative and answer.phase is Phase.COMPLETED
+    return not (job.request.submits or is_elsewhere)
+
+
 def run_again(names: str, answer: JobStatus, them: str = "it") -> str:
     """The command that submits again what has failed, with more of what there was too little of."""
     causes = {found.cause for task in answer.tasks if (found := failure_of(task))}
-    if causes <= {Cause.MISSING_OUTPUT}:
+    if not causes:
         return ""
     more = [MORE[cause] for cause in MORE if cause in causes]
     what = f" with more {' and '.join(word for word, _ in more)}" if more else ""

@@ -429,6 +429,9 @@ def test_what_completed_without_its_outputs_runs_again_when_named(local_lab: Lab
     repair(local_lab)
     (said,) = retry(local_lab)
     assert said["status"] == "notneeded"
+    assert f"run it again (`datalad reschedule --failed {first}`)" in text_of(
+        local_lab.finish()[-1]
+    )
     (again,) = retry(local_lab, first)
     assert again["status"] == "ok", text_of(again)
     assert "completed, but did not produce made" in text_of(again)
