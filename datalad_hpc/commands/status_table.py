@@ -247,12 +247,18 @@ def _ways_out(failed: Sequence[Result]) -> str:
     from datalad_hpc.wording import some_of
 
     named = some_of([f"{res['slurm_job_id']} ({res['failure_text']})" for res in failed])
-    only = f" {failed[0]['slurm_job_id']}" if len(failed) == 1 else ""
+    only = _only(failed)
+    # What a program has submitted cannot be tried again: it is run anew as a whole.
+    tried = [res for res in failed if res.get("retry", True)]
+    again = f"`datalad reschedule --failed{_only(tried)}` tries again, " if tried else ""
     return (
-        f"Failed: {named}. `datalad hpc-log --failed{only}` shows the ends of the logs, `datalad "
-        f"reschedule --failed{only}` tries again, `datalad finish --close-failed-jobs{only}` gives "
-        "up"
+        f"Failed: {named}. `datalad hpc-log --failed{only}` shows the ends of the logs, {again}"
+        f"`datalad finish --close-failed-jobs{only}` gives up"
     )
+
+
+def _only(jobs: Sequence[Result]) -> str:
+    return f" {jobs[0]['slurm_job_id']}" if len(jobs) == 1 else ""
 
 
 def _jobs(number: int) -> str:

@@ -154,6 +154,8 @@ def _fields(view: View, chain: str) -> dict[str, Any]:
         "why": outlook.why if outlook else None,
         "advice": outlook.advice.format(job=view.label) if outlook else None,
         "failure_text": view.failure,
+        # In part nothing of what a program has submitted can.
+        "retry": not job.request.submits if view.failure else None,
         "chain_note": "" if view.is_over else chain,
         "slurm_job_status": view.standing.value.upper() if view.is_over else None,
         "note": job.note,

@@ -465,6 +465,10 @@ def test_what_a_program_submitted_is_not_tried_again(local_lab: Lab) -> None:
     (said,) = retry(local_lab)
     assert said["status"] == "impossible"
     assert "schedule the program anew" in text_of(said)
+    (told,) = local_lab.dataset.hpc_status(
+        result_renderer="disabled", on_failure="ignore", return_type="list"
+    )
+    assert (told["failed"], told["retry"]) == (True, False)
 
 
 def test_in_an_alternative_directory(local_lab: Lab, tmp_path: Path) -> None:

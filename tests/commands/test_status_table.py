@@ -132,6 +132,11 @@ def test_the_way_out_of_failures_comes_once_at_the_end() -> None:
     assert "`datalad reschedule --failed`" in last
     (*_, last) = shown(failed[7])
     assert "`datalad reschedule --failed 7`" in last
+    program = failed[8] | {"retry": False}
+    (*_, last) = shown(program)
+    assert "reschedule" not in last
+    (*_, last) = shown(program, failed[7])
+    assert "`datalad reschedule --failed 7`" in last
 
 
 def test_a_table_is_cut_to_the_terminal() -> None:
