@@ -11,7 +11,7 @@ from datalad_hpc.claims import ClaimedPaths
 from datalad_hpc.commit.recording import Layout
 from datalad_hpc.failures import whom_of
 from datalad_hpc.finish.cancelled import ended_as_wished
-from datalad_hpc.finish.deciding import Ready
+from datalad_hpc.finish.deciding import BEFORE_FAILED, Ready
 from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.job import Claim, Job, JobState
 from datalad_hpc.polling import Answers
@@ -99,8 +99,8 @@ def _has_failed(job: Job, answers: Answers) -> bool:
 def _reason(answer: JobStatus, failed: Sequence[Job]) -> str:
     which = "predecessors, jobs" if len(failed) > 1 else "predecessor, job"
     given_up = all(job.state is JobState.CLOSED for job in failed)
-    end = ("were" if len(failed) > 1 else "was") + " given up" if given_up else "failed"
-    reason = f"its {which} {some_of([job.label for job in failed])}, {end}"
+    end = f", {'were' if len(failed) > 1 else 'was'} given up" if given_up else BEFORE_FAILED
+    reason = f"its {which} {some_of([job.label for job in failed])}{end}"
     return reason + IN_VAIN * (answer.phase is Phase.LIVE)
 
 

@@ -31,6 +31,9 @@ MORE = {
 }
 """What a job had too little of, and how ``reschedule --scale`` is told to ask for more."""
 
+BEFORE_FAILED = ", failed"
+"""How the reason ends of a job that never started, where an open one that it waits for failed."""
+
 lgr = logging.getLogger("datalad.hpc.deciding")
 
 
@@ -201,11 +204,26 @@ def ways_out(job: Job, answer: JobStatus, *, with_good_tasks: bool = False) -> s
     """The commands that decide about a job which has failed, as they are typed."""
     good = f"commit its good tasks (`datalad finish --commit-good-tasks {job.label}`), "
     them = "its failed tasks" if with_good_tasks else "it"
+    if _waits_for_failed(answer) and not job.request.submits:
+        return (
+            f"it stays open: give it up (`datalad finish --close-failed-jobs {job.label}`), or run "
+            f"its predecessor again first, and then it (`datalad reschedule --failed {job.label}`)"
+        )
     again = run_again(job.label, answer, them) if _can_run_again(job, answer) else ""
     return (
         f"it stays open: {again}{good * with_good_tasks}give it up (`datalad finish "
         f"--close-failed-jobs {job.label}`), or commit what it left (`datalad finish "
         f"--commit-failed-jobs {job.label}`)"
+    )
+
+
+def _waits_for_failed(answer: JobStatus) -> bool:
+    """Whether nothing of a job has started, since one that it waits for failed and is open."""
+    return all(
+        (found := failure_of(task)) is not None
+        and found.cause is Cause.DEPENDENCY
+        and task.reason.endswith(BEFORE_FAILED)
+        for task in answer.tasks
     )
 
 

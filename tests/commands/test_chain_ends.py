@@ -34,6 +34,8 @@ def test_a_failure_in_the_middle_leaves_a_clear_picture(lab: Lab) -> None:
     assert f"--close-failed-jobs {second}" in text_of(two)
     assert reason in text_of(three)
     assert f"--close-failed-jobs {third}" in text_of(three)
+    assert "run its predecessor again first" in text_of(three)
+    assert "--commit-failed-jobs" not in text_of(three)
     # What nobody makes any more is no input, and says so.
     again = lab.schedule("cp c.txt d.txt", inputs=["c.txt"], outputs=["d.txt"])
     assert again["status"] == "impossible"
