@@ -173,7 +173,7 @@ def _wanted(
     if not changes:
         return request
     before = make_plan(workplace, request).batch.options
-    options = changes.options(before, {})
+    options = changes.options(before, None)
     request = changed(request, options)
     refuse_others(options, make_plan(workplace, request).batch)
     return request

@@ -73,7 +73,7 @@ def _each(
 def _outcome(this: Round, found: Failed, wishes: Wishes, dry: bool) -> Result:
     try:
         if dry:
-            return _report(this, found, would_run(this, found, wishes))
+            return _report(this, found, *would_run(this, found, wishes))
         return attempt(this, ended(this, found), wishes)
     except HpcError as error:
         may_run = isinstance(error, SubmissionUncertain | SubmissionUntracked)
@@ -82,10 +82,10 @@ def _outcome(this: Round, found: Failed, wishes: Wishes, dry: bool) -> Result:
         return job_result(ACTION, this.root, error.status, text, found.job, found.status)
 
 
-def _report(this: Round, found: Failed, plan: Plan) -> Result:
+def _report(this: Round, found: Failed, plan: Plan, more: str) -> Result:
     line = " ".join(plan.batch.argv)
-    left_out = found.left_out_of(found.job)
-    text = f"Job {found.name} ({found.problem}) would run again: {line}{left_out}"
+    more += found.left_out_of(found.job)
+    text = f"Job {found.name} ({found.problem}) would run again: {line}{more}"
     return job_result(
         ACTION,
         this.root,
@@ -95,6 +95,7 @@ def _report(this: Round, found: Failed, plan: Plan) -> Result:
         found.status,
         reschedule_action="run",
         left_out=list(found.left_out),
+        remarks=more.removeprefix("; "),
         command=plan.request.command,
         argv=list(plan.batch.argv),
         command_line=line,

@@ -218,7 +218,6 @@ class Reschedule(Interface):
     def custom_result_renderer(res: dict[str, Any], **_kwargs: Any) -> None:
         """Show what would run in full, everything else as DataLad does."""
         from datalad_hpc.results import message_text, visible_line
-        from datalad_hpc.wording import some_tasks
 
         if res["status"] == "notneeded":
             # DataLad itself would not show it.
@@ -230,7 +229,6 @@ class Reschedule(Interface):
         what = res.get("commit") or f"job {res['slurm_job_id']}"
         lines = [f"{what} would run: {res['command_line']}", f" folder: {res['folder']}"]
         lines += [f" {name}: {' '.join(res[name])}" for name in ("inputs", "outputs") if res[name]]
-        if left_out := res.get("left_out"):
-            lines.append(f" left out, since cancelled: {some_tasks(left_out)}")
+        lines += [f" {remarks}" for remarks in [res.get("remarks")] if remarks]
         lines += [" script:", *(f"  {line}" for line in res["script"].rstrip("\n").split("\n"))]
         ui.message("\n".join(map(visible_line, lines)))

@@ -47,7 +47,7 @@ class Changes:
         """Whether there are any."""
         return bool(self.resources or self.factors)
 
-    def options(self, asked: Options, given: Mapping[str, Any]) -> Options:
+    def options(self, asked: Options, given: Mapping[str, Any] | None) -> Options:
         """The options that are to hold.
 
         Parameters
@@ -55,7 +55,8 @@ class Changes:
         asked:
           What the job asked for the last time.
         given:
-          Facts of its scheduler, which say what it got where it asked for nothing.
+          Facts of its scheduler, which say what it got where it asked for nothing; ``None`` where
+          it was not asked.
 
         Raises
         ------
@@ -63,6 +64,15 @@ class Changes:
           Something cannot be multiplied.
         """
         return merged(self.resources, scaled(self.factors, asked, given))
+
+    def left_alone(self, options: Options) -> str:
+        """What to say behind a sentence of what :meth:`options` did not multiply; mostly nothing.
+
+        A time that is not multiplied is given in no other way, see above.
+        """
+        if "time" not in self.factors or "time" in options:
+            return ""
+        return "; its time was left alone, since no limit of it is known"
 
 
 def asked_for(submit_line: tuple[str, ...], script: str) -> dict[str, str]:

@@ -20,6 +20,9 @@ NAMES = {"mem": "mem", "memory": "mem", "time": "time", "cpus": "cpus-per-task"}
 MOST = 1000
 """The largest factor: more would be a typing error."""
 
+NO_LIMIT = ("", "unlimited", "infinite", "-1", "0")
+"""Times of a job without a limit: see ``--time`` in sbatch(1)."""
+
 _FACTOR = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTP]?)(?:i?B)?([nc]?)", re.ASCII | re.I)
 _TIME = re.compile(
@@ -56,15 +59,18 @@ def read_factors(words: Iterable[str]) -> dict[str, Fraction]:
     return factors
 
 
-def scaled(factors: Factors, asked: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, str]:
-    """Options that ask for a multiple.
+def scaled(
+    factors: Factors, asked: Mapping[str, str], given: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """Options that ask for a multiple; none for a time without a limit, beside others.
 
     Parameters
     ----------
     asked:
       Options of sbatch by their long names.
     given:
-      Facts of the scheduler, as in :attr:`.JobStatus.facts`.
+      Facts of the scheduler, as in :attr:`.JobStatus.facts`; ``None`` where nobody asked it, so
+      that there may be a limit.
 
     Raises
     ------
@@ -74,7 +80,9 @@ def scaled(factors: Factors, asked: Mapping[str, str], given: Mapping[str, Any])
     options = {}
     for meant, factor in factors.items():
         name = next((each for each in rivals_of(meant) if each in asked), meant)
-        value = asked.get(name) or _given(name, given)
+        value = asked.get(name) or _given(name, given or {})
+        if name == "time" and given is not None and len(factors) > 1 and value.lower() in NO_LIMIT:
+            continue
         text = _MULTIPLIED[meant](value, factor)
         if text is None:
             raise BadRequest(

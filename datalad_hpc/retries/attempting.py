@@ -77,10 +77,11 @@ def checked(plan: Plan, found: Failed, options: dict[str, str]) -> Plan:
     return plan
 
 
-def would_run(this: Round, found: Failed, wishes: Wishes) -> Plan:
-    """The plan of another attempt, which nobody submits."""
+def would_run(this: Round, found: Failed, wishes: Wishes) -> tuple[Plan, str]:
+    """The plan of another attempt, which nobody submits, and what there is to add in words."""
     wanted, options = asked(this, found, wishes)
-    return checked(make_plan(this.workplace, wanted.to_run), found, options)
+    plan = checked(make_plan(this.workplace, wanted.to_run), found, options)
+    return plan, wishes.changes.left_alone(options)
 
 
 def attempt(this: Round, found: Failed, wishes: Wishes) -> Result:
@@ -110,7 +111,8 @@ def attempt(this: Round, found: Failed, wishes: Wishes) -> Result:
                 return _too_late(this, found)
         here = replace(again, claims=fresh.claims)
         submission = submit_reserved(workplace, store, scheduler, plan, here, descriptor)
-    submitted = _submitted(this, found, again, plan, submission)
+    more = wishes.changes.left_alone(options)
+    submitted = _submitted(this, found, again, plan, submission, more)
     return with_auto_finish(workplace, store, scheduler, plan, submitted)
 
 
@@ -174,14 +176,14 @@ def _too_late(this: Round, found: Failed) -> Result:
 
 
 def _submitted(
-    this: Round, found: Failed, again: Job, plan: Plan, submission: Submission
+    this: Round, found: Failed, again: Job, plan: Plan, submission: Submission, more: str
 ) -> Result:
     opened = replace(again, job_id=submission.job_id)
     number = max(tries(opened, task.index) for task in found.tasks)
     text = (
         f"job {submission.job_id} on {opened.scheduler}: {found.told}{plan.request.command}; "
         f"attempt {number}, after job {found.name} ({found.problem}){plan.waits.told}"
-        f"{found.left_out_of(opened)}"
+        f"{more}{found.left_out_of(opened)}"
     )
     return job_result(
         ACTION,

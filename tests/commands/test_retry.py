@@ -572,3 +572,14 @@ def test_what_needs_no_retry_is_said_to_people(local_failed: tuple[Lab, str]) ->
     argv = [datalad, "reschedule", "-d", str(lab.root), "--failed"]
     assert "There are no open jobs" in says(*argv)
     assert f"Job {job}" in says(*argv, job)
+
+
+def test_more_memory_without_a_limit_of_time(local_lab: Lab) -> None:
+    local_lab.schedule("sbatch --mem=50M --wrap false", outputs=["made"])
+    local_lab.wait()
+    (shown,) = retry(local_lab, report=True, scale="mem=2 time=1.5")
+    assert "--mem=100M" in shown["argv"], text_of(shown)
+    assert shown["remarks"] == "its time was left alone, since no limit of it is known"
+    (again,) = retry(local_lab, scale="mem=2 time=1.5")
+    assert again["status"] == "ok"
+    assert "; its time was left alone" in text_of(again)

@@ -44,6 +44,17 @@ def test_what_the_scheduler_gave_counts_where_nothing_was_asked_for() -> None:
         scaled(factors, {}, {**given, "requested_nodes": 2})
 
 
+@pytest.mark.parametrize("time", [{}, {"time": "UNLIMITED"}, {"time": "0"}])
+def test_a_time_without_limit_is_left_alone_beside_what_can_be_multiplied(
+    time: dict[str, str],
+) -> None:
+    factors = read_factors(["mem=2 time=1.5"])
+    assert scaled(factors, {"mem": "1G", **time}, {}) == {"mem": "2G"}
+    for refused, given in ((read_factors(["time=1.5"]), {}), (factors, None)):
+        with pytest.raises(BadRequest, match="time"):
+            scaled(refused, {"mem": "1G", **time}, given)
+
+
 @pytest.mark.parametrize(
     "asked",
     [{"mem": "0"}, {"mem": "{size}"}, {"time": "UNLIMITED"}, {"time": "0"}, {"time": "-1"}],
