@@ -7,11 +7,13 @@ from datetime import datetime, timezone
 
 from datalad_hpc.attempt import Attempt
 from datalad_hpc.earlier import attempts_of
+from datalad_hpc.finish.asked_memory import with_asked_memory
 from datalad_hpc.job import Job
 from datalad_hpc.members import all_names, as_attempted, attempts_at, scheduler_keys
 from datalad_hpc.outlook import UNKNOWN
 from datalad_hpc.polling import NOT_TOLD, status_of
 from datalad_hpc.results import explain
+from datalad_hpc.shares import asked_by_id
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.statuses.choosing import Chosen
 from datalad_hpc.statuses.views import View
@@ -115,3 +117,17 @@ def test_a_task_has_the_limit_of_the_attempt_that_ran_it() -> None:
     # The retried task is over already, the other is not.
     about_first = JobStatus("8", done(0), {"time_limit": 1200, "attempt": "7"})
     assert (limit(0, told=about_first), limit(1, told=about_first)) == (1200, None)
+
+
+def test_memory_that_was_asked_for_is_known_before_the_scheduler_tells() -> None:
+    job = replace(a_job(7), submit_line=("sbatch", "--mem=2G", "x"), script="#!/bin/sh\n")
+
+    def memory(status: JobStatus, of: Job = job) -> int | None:
+        return asked_by_id(of, with_asked_memory(of, status))["7"].memory
+
+    assert memory(JobStatus("7", done(0), {"requested_cpus": 1})) == 2 * 2**30
+    assert memory(JobStatus("7", done(0), {"requested_memory": "1G"})) == 2**30
+    assert memory(JobStatus("7", done(0), {"attempt": "6"})) is None
+    in_script = replace(job, submit_line=("sbatch", "x"), script="#!/bin/sh\n#SBATCH --mem=3G\n")
+    assert memory(JobStatus("7", done(0)), in_script) == 3 * 2**30
+    assert memory(JobStatus("7", done(0)), replace(job, submit_line=("sbatch", "x"))) is None

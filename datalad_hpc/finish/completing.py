@@ -13,6 +13,7 @@ from datalad_hpc.claims import matches, shown
 from datalad_hpc.commit.gathering import Work
 from datalad_hpc.commit.recording import Layout, Recorded, Recorder
 from datalad_hpc.facts import facts_path_of, facts_text
+from datalad_hpc.finish.asked_memory import with_asked_memory
 from datalad_hpc.finish.deciding import Ready
 from datalad_hpc.finish.good_tasks import is_partly_failed, put_back
 from datalad_hpc.finish.rounds import ACTION, Round
@@ -76,6 +77,7 @@ def _is_full(batch: Sequence[Ready]) -> bool:
 
 
 def _commit_batch(finish: Round, batch: Sequence[Ready]) -> Iterator[Result]:
+    batch = [replace(each, status=with_asked_memory(each.job, each.status)) for each in batch]
     refused = {ready.job.unit: _write_facts(finish, ready) for ready in batch}
     for ready in batch:
         if problem := refused[ready.job.unit]:
