@@ -266,10 +266,12 @@ def test_records_of_others_tell_what_they_tell(local_lab: Lab) -> None:
 
 def test_the_table_and_the_picture(local_lab: Lab, tmp_path: Path, monkeypatch: Any) -> None:
     command = "echo > {name}"
-    local_lab.run(command, foreach=["name=a,b,c"], outputs=["{name}"], resources=["2 300M"])
+    done = local_lab.run(command, foreach=["name=a,b,c"], outputs=["{name}"], resources=["2 300M"])
+    assert done["status"] == "ok", text_of(done)
     monkeypatch.chdir(tmp_path)
     call = ["datalad", "hpc-usage", "-d", str(local_lab.root), "--plot", "usage.svg"]
     shown = subprocess.run(call, check=True, capture_output=True, text=True).stdout
+    assert len(shown.splitlines()) > 3, shown
     titles, job = shown.splitlines()[1:3]
     assert titles.split()[:4] == ["job", "command", "tasks", "elapsed"]
     assert "echo > {name}" in job
