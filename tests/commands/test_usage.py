@@ -58,9 +58,12 @@ def test_a_job_that_burns_from_all_sources(lab: Lab, tmp_path: Path) -> None:
     job_id = lab.schedule("sbatch job.sh", outputs=["made"])["slurm_job_id"]
     lab.wait()
     # Slurm's accounting may be late, and its queue knows nothing of memory.
-    wait_for(
-        lambda: "memory" in usage(lab.dataset, job_id)[0].get("used", {}), timeout=60, interval=0.5
-    )
+
+    def is_told() -> bool:
+        told = usage(lab.dataset, job_id)[0]
+        return all("memory" in told.get(kind, {}) for kind in ("asked", "used"))
+
+    wait_for(is_told, timeout=60, interval=0.5)
     (open_job,) = jobs_in(usage(lab.dataset, job_id)).values()
     assert open_job["commits"] == []
     (done,) = lab.finish()
