@@ -6,14 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from datalad_hpc.sizes import DAY, HOUR, MINUTE, SIZE_UNITS
+from datalad_hpc.sizes import SIZE_UNITS, limit_of
 
 OPTIONS = ("cpus-per-task", "mem", "mem-per-cpu", "nodes", "ntasks", "ntasks-per-node")
 """The options that tell, but for ``time``, which only Slurm heeds."""
 
 _MEMORY = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_DAYS = re.compile(r"(\d{1,6})-(\d{1,6})(?::(\d{1,6}))?(?::(\d{1,6}))?", re.ASCII)
-_CLOCK = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,9})", re.ASCII)
 
 
 def requested_by(options: Mapping[str, str]) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def requested_by(options: Mapping[str, str]) -> dict[str, Any]:
     facts: dict[str, Any] = {"requested_cpus": cpus, "requested_nodes": nodes}
     if memory:
         facts["requested_memory"] = f"{memory}K"
-    if limit := _seconds(options.get("time")):
+    if limit := limit_of(options.get("time", "")):
         facts["time_limit"] = limit
     return facts
 
@@ -49,17 +47,3 @@ def _kilobytes(text: str | None) -> int:
     """Of a size that sbatch takes, in megabytes where it has no unit; 0 is all of a node."""
     found = _MEMORY.fullmatch(text or "")
     return int(found[1]) * SIZE_UNITS[found[2].upper() or "M"] // SIZE_UNITS["K"] if found else 0
-
-
-def _seconds(text: str | None) -> int:
-    """See ``--time`` in sbatch(1): minutes, if there is neither a dash nor a colon."""
-    if found := _DAYS.fullmatch(text or ""):
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        return days * DAY + hours * HOUR + minutes * MINUTE + seconds
-    if not (found := _CLOCK.fullmatch(text or "")):
-        return 0
-    parts = [int(part) for part in found.groups() if part is not None]
-    if len(parts) == 1:
-        return parts[0] * MINUTE
-    hours, minutes, seconds = (0, *parts)[-3:]
-    return hours * HOUR + minutes * MINUTE + seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datalad_hpc.sizes import size_text, span_text
+from datalad_hpc.sizes import clock_text, limit_of, size_text, span_text
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,30 @@ def test_sizes(size: float, text: str) -> None:
 )
 def test_spans(seconds: float, text: str) -> None:
     assert span_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", 0),
+        ("UNLIMITED", 0),
+        ("-1", 0),
+        ("1:2:3:4", 0),
+        ("30", 1800),
+        ("30:59", 1859),
+        ("0:30", 30),
+        ("2:30:00", 9000),
+        ("1-1", 90_000),
+        ("1-1:30", 91_800),
+        ("1-01:30:10", 91_810),
+    ],
+)
+def test_limits_are_read_as_sbatch_reads_them(text: str, seconds: int) -> None:
+    assert limit_of(text) == seconds
+
+
+def test_whole_seconds_are_written_as_slurm_does() -> None:
+    assert list(map(clock_text, (4, 187, 7200, 36 * 3600))) == [
+        *("0:04", "3:07", "2:00:00"),
+        "1-12:00:00",
+    ]

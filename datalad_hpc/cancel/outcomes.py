@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from datalad_hpc.cancel.ends import Closed
 from datalad_hpc.cancel.targets import Target
@@ -15,6 +14,7 @@ from datalad_hpc.finish.good_tasks import is_partly_failed
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.results import Result, explain, job_result
+from datalad_hpc.sizes import span_text
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 from datalad_hpc.unfolding import part_label
 from datalad_hpc.wording import MOST_SHOWN, ranges, some_of, some_tasks
@@ -194,7 +194,7 @@ def _when(tasks: Sequence[TaskStatus]) -> str:
     longest = max((task.elapsed or 0.0 for task in tasks), default=0.0)
     if not any(task.nodes or task.elapsed for task in tasks):
         return "before it started"
-    return f"after {timedelta(seconds=round(longest))}"
+    return f"after {span_text(longest)}"
 
 
 def _ids(tasks: Sequence[TaskStatus]) -> str:

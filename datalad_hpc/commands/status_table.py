@@ -11,6 +11,8 @@ from typing import Any
 
 from datalad.support import ansi_colors as colors
 
+from datalad_hpc.sizes import clock_text
+
 Result = dict[str, Any]
 
 WIDTH = 6
@@ -177,18 +179,8 @@ def _bar(counts: Mapping[str, int]) -> str:
 
 def _time(res: Result) -> str:
     elapsed, limit = res.get("elapsed"), res.get("time_limit")
-    used = "-" if elapsed is None else _span(elapsed)
-    return f"{used}/{_span(limit)}" if limit else used
-
-
-def _span(seconds: float) -> str:
-    """As Slurm writes it: ``1-02:03:04``, ``2:03:04``, ``3:04``."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{days}-{hour:02}:{minute:02}:{second:02}"
-    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+    used = "-" if elapsed is None else clock_text(int(elapsed))
+    return f"{used}/{clock_text(int(limit))}" if limit else used
 
 
 def _local(time: str) -> str:

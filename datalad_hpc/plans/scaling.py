@@ -10,6 +10,7 @@ from typing import Any
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.plans.resources import rivals_of
+from datalad_hpc.sizes import limit_of
 
 Factors = Mapping[str, Fraction]
 """By name: see :data:`NAMES`."""
@@ -25,11 +26,6 @@ NO_LIMIT = ("", "unlimited", "infinite", "-1", "0")
 
 _FACTOR = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTP]?)(?:i?B)?([nc]?)", re.ASCII | re.I)
-_TIME = re.compile(
-    r"(?:(?P<days>[0-9]{1,6})-(?P<hours>[0-9]{1,6})(?::(?P<minutes>[0-9]{1,6}))?|"
-    r"(?P<a>[0-9]{1,9})(?::(?P<b>[0-9]{1,6}))?)(?::(?P<c>[0-9]{1,6}))?",
-    re.ASCII,
-)
 
 
 def read_factors(words: Iterable[str]) -> dict[str, Fraction]:
@@ -121,18 +117,7 @@ def _memory(text: str, factor: Fraction) -> str | None:
 
 
 def _time(text: str, factor: Fraction) -> str | None:
-    """See ``--time`` in sbatch(1): minutes, if there is neither a dash nor a colon."""
-    found = _TIME.fullmatch(text)
-    if not found:
-        return None
-    parts = [int(part or 0) for part in found.group("days", "hours", "minutes", "a", "b", "c")]
-    days, hours, minutes, one, two, three = parts
-    if found["days"] is not None:
-        seconds = ((days * 24 + hours) * 60 + minutes) * 60 + three
-    elif found["c"] is not None:
-        seconds = (one * 60 + two) * 60 + three
-    else:
-        seconds = one * 60 + two
+    seconds = limit_of(text)
     return _clock(ceil(seconds * factor)) if seconds else None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import shlex
 import sys
@@ -22,6 +21,7 @@ from datalad_hpc.plans.resources import as_arguments, merged, read_resources
 from datalad_hpc.results import Result, message_text, visible
 from datalad_hpc.schedulers.base import Handover, Scheduler
 from datalad_hpc.schedulers.sbatch import comment_with_token, read_batch_command
+from datalad_hpc.sizes import limit_of
 from datalad_hpc.store import Store
 from datalad_hpc.workplace import Workplace
 
@@ -43,8 +43,6 @@ MAIN = "from datalad.cli.main import main; main()"
 
 FOLDER = "/"
 """Where it runs: Python would take modules for its own that lie in the dataset."""
-
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
 
 
 def check_auto_finish(workplace: Workplace, request: Request) -> None:
@@ -149,25 +147,10 @@ def _log_folder(workplace: Workplace) -> Path:
 def _like(options: Mapping[str, str]) -> dict[str, str]:
     """What the job asks for that this one needs as well, and no more time than it."""
     found = {name: options[name] for name in LIKE_THE_JOB if options.get(name)}
-    minutes = _minutes(options.get("time", ""))
-    return {**found, "time": str(min(minutes, LONGEST))} if minutes else found
-
-
-def _minutes(text: str) -> int:
-    """Whole minutes of a time as sbatch takes it (its man page), at least one; 0 if it is none.
-
-    ``M``, ``M:S``, ``H:M:S``, ``D-H``, ``D-H:M`` and ``D-H:M:S``.
-    """
-    found = _TIME.fullmatch(text)
-    if not found:
-        return 0
-    days, *rest = found.groups()
-    numbers = [int(number) for number in rest if number is not None]
-    if days is None and len(numbers) < 3:
-        # What is left out are the hours.
-        numbers = [0, *numbers]
-    hours, minutes, *_seconds = [*numbers, 0]
-    return max(1, (int(days or 0) * 24 + hours) * 60 + minutes)
+    if limit := limit_of(options.get("time", "")):
+        # At least one minute.
+        found["time"] = str(min(max(1, limit // 60), LONGEST))
+    return found
 
 
 def _script(workplace: Workplace, names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from datalad_hpc.submitting.auto_finish import _minutes
+from datalad_hpc.submitting.auto_finish import _like
 from tests.commands.conftest import QUIET, Lab, ask_store, stand_in, text_of
 from tests.commands.soundness import assert_sound
 from tests.helpers import wait_for
@@ -183,20 +183,10 @@ def test_modules_of_the_dataset_are_not_imported(local_lab: Lab, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("text", "minutes"),
-    [
-        ("", 0),
-        ("UNLIMITED", 0),
-        ("30", 30),
-        ("30:59", 30),
-        ("0:30", 1),
-        ("2:30:00", 150),
-        ("1-1", 1500),
-        ("1-1:30", 1530),
-        ("1-01:30:10", 1530),
-    ],
+    [("", None), ("UNLIMITED", None), ("0:30", "1"), ("30:59", "30"), ("1-1", "60")],
 )
-def test_times_of_sbatch(text: str, minutes: int) -> None:
-    assert _minutes(text) == minutes
+def test_it_asks_for_no_more_time_than_the_job(text: str, minutes: str | None) -> None:
+    assert _like({"time": text}).get("time") == minutes
 
 
 def test_a_job_that_is_tried_again_is_finished_too(lab: Lab) -> None:
