@@ -52,12 +52,20 @@ wait_for() {
 
 # ---- what answers ----
 
-slurm_answers() { timeout 20 sinfo --noheader >/dev/null 2>&1 && timeout 20 sacct --noheader --starttime=now >/dev/null 2>&1; }
+slurm_answers() {
+    timeout 20 sinfo --noheader >/dev/null 2>&1 &&
+        timeout 20 sacct --noheader --starttime=now >/dev/null 2>&1 &&
+        ! node_is_deserted
+}
 munge_answers() { munge --no-input 2>/dev/null | unmunge >/dev/null 2>&1; }
 mariadb_answers() { mariadb-admin ping >/dev/null 2>&1; }
 slurmdbd_answers() { timeout 10 sacctmgr --noheader show cluster >/dev/null 2>&1; }
 slurmctld_answers() { timeout 10 scontrol ping 2>/dev/null | grep -q ' UP$'; }
-slurmd_answers() { timeout 10 sinfo --noheader --format %T 2>/dev/null | grep -qxE 'idle|mixed|allocated'; }
+slurmd_answers() { slurmd_runs && timeout 10 sinfo --noheader --format %T 2>/dev/null | grep -qxE 'idle|mixed|allocated'; }
+# The controller alone cannot tell: it calls a node idle whose slurmd is gone, for SlurmdTimeout
+# (five minutes), and after a restart as well.
+slurmd_runs() { timeout 10 scontrol show slurmd >/dev/null 2>&1; }
+node_is_deserted() { timeout 10 scontrol show node "$(host)" >/dev/null 2>&1 && ! slurmd_runs; }
 
 # ---- steps ----
 
