@@ -26,7 +26,7 @@ from datalad_hpc.finish.rounds import ACTION, Round
 from datalad_hpc.finish.selecting import meant, selected
 from datalad_hpc.job import Job, JobState
 from datalad_hpc.located import Locator
-from datalad_hpc.polling import Answers, ask, complete, unknown_text
+from datalad_hpc.polling import STALE, Answers, ask, complete, unknown_text
 from datalad_hpc.progress import showing
 from datalad_hpc.results import (
     Result,
@@ -38,9 +38,6 @@ from datalad_hpc.results import (
 )
 from datalad_hpc.scheduling import settle
 from datalad_hpc.status import Phase
-
-STALE = 10.0
-"""Seconds after which an answer is not acted upon any more: a job may have been requeued."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from datalad_hpc.wording import some_of, some_tasks
 FORGOTTEN_AFTER = 600.0
 """Seconds after its submission when a job that is not known is not merely late."""
 
+STALE = 10.0
+"""Seconds after which an answer is not acted upon any more: a job may have been requeued."""
+
 NOT_TOLD = "UNKNOWN"
 """State of a task that the scheduler was silent about; it may still run."""
 

@@ -12,11 +12,12 @@ from datalad_hpc.finish.chain_order import awaited, give_reasons
 from datalad_hpc.finish.rounds import Round
 from datalad_hpc.job import Job
 from datalad_hpc.plans.planning import Plan
-from datalad_hpc.polling import ask
+from datalad_hpc.polling import Answers, ask
 from datalad_hpc.results import Result, error_result, job_result, result
 from datalad_hpc.retries.attempting import attempt, would_run
 from datalad_hpc.retries.choosing import ACTION, Failed, Wishes, failed
 from datalad_hpc.retries.ending import ended
+from datalad_hpc.retries.recent import Recent
 from datalad_hpc.scheduling import settle
 
 
@@ -59,11 +60,17 @@ def _each(
     this: Round, wishes: Wishes, jobs: Sequence[Job], *, dry: bool = False
 ) -> Iterator[Result]:
     earlier = awaited(this, jobs)
-    answers = ask([*jobs, *earlier], this.scheduler_named, facts=True)
-    give_reasons(jobs, earlier, answers)
-    yield from (error_result(ACTION, this.root, error) for error in answers.failures)
-    some = bool(answers.failures) or not jobs
-    for found in failed(this, jobs, answers, wishes):
+
+    def asked() -> Answers:
+        answers = ask([*jobs, *earlier], this.scheduler_named, facts=True)
+        give_reasons(jobs, earlier, answers)
+        return answers
+
+    recent = Recent(asked)
+    failures = recent().failures
+    yield from (error_result(ACTION, this.root, error) for error in failures)
+    some = bool(failures) or not jobs
+    for found in failed(this, jobs, recent, wishes):
         some = True
         yield _outcome(this, found, wishes, dry) if isinstance(found, Failed) else found
     if not some:

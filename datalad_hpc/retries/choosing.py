@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from datalad_hpc.claims import shown
@@ -82,9 +82,14 @@ class Failed:
 
 
 def failed(
-    this: Round, jobs: Sequence[Job], answers: Answers, wishes: Wishes
+    this: Round, jobs: Sequence[Job], answers: Callable[[], Answers], wishes: Wishes
 ) -> Iterator[Result | Failed]:
     """What of some jobs is to run again, what others depend on first.
+
+    Parameters
+    ----------
+    answers:
+      Gives what is known of the jobs at the moment when one has its turn.
 
     Yields
     ------
@@ -93,7 +98,7 @@ def failed(
     """
     locator = Locator(this.root)
     for job in (job for layer in layers(jobs) for job in layer):
-        found = _failed(this, job, answers, wishes, locator)
+        found = _failed(this, job, answers(), wishes, locator)
         if isinstance(found, Failed):
             found = _within_limit(this, _without_cancelled(this, found, wishes), wishes)
         if found:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from datalad_hpc import cancelling
+from datalad_hpc import cancelling, retrying
 from datalad_hpc.job import Unit
-from datalad_hpc.retries import attempting
+from datalad_hpc.retries import attempting, recent
 from datalad_hpc.schedulers.local import Local
 from datalad_hpc.store import open_store
 from tests.commands.conftest import Lab, ask_store, text_of
 from tests.commands.test_cancel import cancel
-from tests.commands.test_retry import a_failed_job, repair, retry
+from tests.commands.test_retry import a_failed_job, repair, retry, says
+
+if TYPE_CHECKING:
+    from datalad.api import Dataset
 
 
 @pytest.fixture
@@ -101,3 +105,24 @@ def test_what_a_finish_that_died_may_have_committed_is_not_submitted_again(
     assert said["status"] == "notneeded", text_of(said)
     (done,) = lab.finish(first)
     assert "before an interruption" in text_of(done)
+
+
+@pytest.mark.slurm
+def test_what_slurm_has_requeued_meanwhile_is_not_submitted_again(
+    dataset: Dataset, local_spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.script("exit 3")
+    jobs = [lab.schedule("sbatch job.sh", outputs=[name]) for name in "ab"]
+    first, second = (job["slurm_job_id"] for job in jobs)
+    lab.wait()
+    monkeypatch.setattr(recent, "STALE", -1.0)
+    before(monkeypatch, retrying, "attempt", lambda: says("scontrol", "requeuehold", second))
+    again, left = retry(lab, first, second)
+    assert (again["status"], left["status"]) == ("ok", "notneeded"), text_of(left)
+    assert f"Job {second} has not failed: " in text_of(left)
+    assert ask_store(lab, "SELECT job_id FROM jobs ORDER BY key") == [
+        (again["slurm_job_id"],),
+        (second,),
+    ]
+    cancel(lab, all_jobs=True)

@@ -1,0 +1,39 @@
+"""What the schedulers say, and no older than can be acted upon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from datalad_hpc.polling import STALE, Answers
+
+
+class Recent:
+    """Answers that are asked for again once they are stale.
+
+    Many jobs take their time to be submitted, and Slurm or an administrator may requeue one of
+    them meanwhile: submitted again by us, it would run twice.
+
+    Parameters
+    ----------
+    ask:
+      Asks all schedulers that are concerned, each once.
+    """
+
+    def __init__(self, ask: Callable[[], Answers]) -> None:
+        self._ask = ask
+        self._answers, self._when = ask(), time.monotonic()
+
+    def __call__(self) -> Answers:
+        """What is known now.
+
+        Raises
+        ------
+        HpcError
+          A scheduler that was asked again gave no usable answer.
+        """
+        if time.monotonic() - self._when > STALE:
+            self._answers, self._when = self._ask(), time.monotonic()
+            for error in self._answers.failures:
+                raise error
+        return self._answers
