@@ -17,7 +17,7 @@ from tests.helpers import is_locked, soak, wait_for
 if TYPE_CHECKING:
     from datalad.api import Dataset
 
-pytest_plugins = ["tests.slurm.presence"]
+pytest_plugins = ["tests.slurm.presence", "tests.slurm.leftovers"]
 
 # How long an example takes is the machine's business, which may do other things meanwhile.
 settings.register_profile("patient", deadline=None)
@@ -38,7 +38,7 @@ GIT_CONFIG = """\
 """
 """Subdatasets are cloned from local paths; nothing runs behind a test's back."""
 
-FOREIGN = ("GIT_", "DATALAD_", "SLURM_", "SBATCH_", "XDG_")
+FOREIGN = ("GIT_", "DATALAD_", "SLURM_", "SBATCH_", "XDG_", "PYTHONUNBUFFERED")
 """Beginnings of variables that would let the caller's own settings in."""
 
 OURS = ("DATALAD_HPC_NO_SLURM", "DATALAD_HPC_REQUIRE_SLURM", "DATALAD_HPC_SOAK")

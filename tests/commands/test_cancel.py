@@ -55,7 +55,7 @@ def test_a_job_that_runs_is_ended_and_closed(lab: Lab) -> None:
     assert done["slurm_job_id"] == job
     assert done["slurm_job_status"] == "CANCELLED"
     assert done["elapsed"] >= 0
-    assert f"Job {job} was cancelled after 0:0" in text
+    assert f"Job {job} was cancelled after " in text
     for name in ("changed.txt", "begun.txt"):
         assert name in text
     for name in ("kept.txt", "never.txt", "slurm-"):

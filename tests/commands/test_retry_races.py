@@ -125,4 +125,3 @@ def test_what_slurm_has_requeued_meanwhile_is_not_submitted_again(
         (again["slurm_job_id"],),
         (second,),
     ]
-    cancel(lab, all_jobs=True)
