@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -164,7 +165,8 @@ class _Waiting:
                 if last or not (self.live or self.again):
                     break
                 pause = self.patience.first if changed else pause * GROWTH
-                self._sleep(min(pause, self.patience.longest), shown)
+                pause = min(pause, self.patience.longest)
+                self._sleep(pause, shown)
                 jobs = meant(self.this)
         yield from self._rest(seen)
 
@@ -253,6 +255,8 @@ class _Waiting:
         yield outcome
 
     def _sleep(self, seconds: float, shown: Following) -> None:
+        # In a file or a pipe results would stay unseen until there are many more, or for hours.
+        sys.stdout.flush()
         end = time.monotonic() + seconds
         if self.patience.timeout is not None:
             end = min(end, self.begun + self.patience.timeout)
