@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+from datalad_hpc.failures import BY_WHOM, whom_of
 from datalad_hpc.schedulers.slurm_states import TAKEN_AWAY
 from datalad_hpc.status import JobStatus, TaskStatus
 
@@ -12,19 +13,19 @@ QUEUE_KEEPS = timedelta(minutes=5)
 """How long the queue has a job after its end, unless a site has set its MinJobAge."""
 
 UNSURE = ("", "Dependency")
-"""Reasons for which accounting has a task wait that may wait in vain."""
+"""Reasons for which accounting has a task wait that may wait, or have waited, in vain."""
 
 
 def is_inexact(status: JobStatus | None) -> bool:
     """Whether the queue may know more exactly what accounting tells of a task.
 
-    That is an exit code, 3 for 131 as well (see :func:`.unfolded_code`), and why a task waits:
-    accounting may not hear that what it depends on cannot come any more.
+    That is an exit code, 3 for 131 as well (see :func:`.unfolded_code`), and why a task waits, or
+    did until it was cancelled: accounting may not hear that what it depends on cannot come any
+    more.
     """
     since = datetime.now(timezone.utc) - QUEUE_KEEPS
     return status is not None and any(
-        _has_inexact_code(task, since) or (task.state == "PENDING" and task.reason in UNSURE)
-        for task in status.tasks
+        _has_inexact_code(task, since) or _has_inexact_reason(task, since) for task in status.tasks
     )
 
 
@@ -38,6 +39,17 @@ def _has_inexact_code(task: TaskStatus, since: datetime) -> bool:
     )
 
 
+def _has_inexact_reason(task: TaskStatus, since: datetime) -> bool:
+    if task.state == "PENDING":
+        return task.reason in UNSURE
+    return _gave_up_waiting(task) and task.ended is not None and task.ended > since
+
+
+def _gave_up_waiting(task: TaskStatus) -> bool:
+    begun, reason = task.nodes or task.elapsed, BY_WHOM.sub("", task.reason)
+    return task.state == "CANCELLED" and reason in UNSURE and not begun
+
+
 def made_exact(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | None:
     """What accounting told, with exit codes and reasons of the queue where these tell more."""
     if told is None or queued is None:
@@ -48,7 +60,7 @@ def made_exact(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | 
 
 
 def _made_exact(told: TaskStatus, queued: TaskStatus) -> TaskStatus:
-    if queued.state == told.state == "PENDING":
-        return replace(told, reason=queued.reason)
+    if queued.state == told.state and (told.state == "PENDING" or _gave_up_waiting(told)):
+        return replace(told, reason=f"{whom_of(told)}{queued.reason}".removesuffix(", "))
     is_folded = queued.exit_code == (told.exit_code or 0) + TAKEN_AWAY
     return replace(told, exit_code=queued.exit_code) if is_folded else told

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from datalad_hpc.errors import SchedulerUnreachable
+from datalad_hpc.failures import whom_of
 from datalad_hpc.schedulers.arrays import pending_indices
 from datalad_hpc.schedulers.base import ANYBODYS
 from datalad_hpc.schedulers.sbatch import TOKEN_MARK
@@ -187,17 +188,23 @@ def stubs_of(rows: Iterable[Row]) -> dict[str, TaskStatus]:
 
 
 def with_usage(status: JobStatus, stub: TaskStatus | None) -> JobStatus:
-    """The status of a job from the queue, with what accounting's stub of it knows of its usage.
+    """The status of a job from the queue, with what only accounting's stub of it knows.
 
-    The queue knows neither memory nor processor time. Only the stub of a plain
-    job is certain to be about the whole job.
+    The queue knows neither memory nor processor time, nor who has cancelled it. Only the stub of
+    a plain job is certain to be about the whole job.
     """
     if stub is None or [task.index for task in status.tasks] != [None]:
         return status
     (task,) = status.tasks
     if task.phase is Phase.LIVE:
         return status
-    task = replace(task, cpu_time=stub.cpu_time, peak_memory=stub.peak_memory)
+    whom = whom_of(stub) if stub.state == task.state else ""
+    task = replace(
+        task,
+        reason=f"{whom}{task.reason}".removesuffix(", "),
+        cpu_time=stub.cpu_time,
+        peak_memory=stub.peak_memory,
+    )
     return replace(status, tasks=(task,))
 
 
