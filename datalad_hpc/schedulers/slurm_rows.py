@@ -125,12 +125,13 @@ def missing_tasks(key: JobKey, status: JobStatus) -> tuple[int, ...]:
 def is_doubtful(key: JobKey, status: JobStatus | None) -> bool:
     """Whether accounting's word needs squeue's beside it.
 
-    Accounting lags behind submissions and requeues, is ahead of the end of what Slurm itself
-    ends, and never hears of an array's task that was cancelled while it was waiting.
+    Accounting lags behind submissions and requeues, hears of an array's tasks one by one, is
+    ahead of the end of what Slurm itself ends, and never hears of a task that was cancelled while
+    it was waiting.
     """
     if status is None or any(_may_be_live(task) for task in status.tasks):
         return True
-    return status.phase is not Phase.LIVE and bool(missing_tasks(key, status))
+    return bool(missing_tasks(key, status))
 
 
 def _may_be_live(task: TaskStatus) -> bool:

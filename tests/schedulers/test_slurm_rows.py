@@ -231,7 +231,8 @@ RUNS = TaskStatus(1, "RUNNING", Phase.LIVE)
         (status(_0="COMPLETED", _1="COMPLETED"), False),
         (status(_0="COMPLETED", _1="PREEMPTED"), True),
         (status(_0="COMPLETED"), True),
-        (status(_0="RUNNING"), False),
+        (status(_0="RUNNING"), True),
+        (status(_0="RUNNING", _1="COMPLETED"), False),
         (status(_0="CANCELLED", _1="COMPLETED"), False),
         (JobStatus("7", (TaskStatus(0, "TIMEOUT", Phase.FAILED, nodes="n1"),)), True),
         (
