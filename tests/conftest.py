@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,9 +60,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         # git-annex and datalad stand beside the Python that runs the tests.
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        if annex := git_annex_of_wheel(tmp_path_factory.mktemp("annex")):
+            patch.setenv("PATH", f"{annex}{os.pathsep}{os.environ['PATH']}")
         datalad.cfg.reload(force=True)
         yield folder
     datalad.cfg.reload(force=True)
+
+
+def git_annex_of_wheel(folder: Path) -> Path | None:
+    """A folder with git-annex itself, in whose place its wheel has a script in Python.
+
+    That takes four times as long to start, and each test starts several.
+    """
+    wheel = find_spec("git_annex")
+    if wheel is None or wheel.origin is None:
+        return None
+    (folder / "git-annex").symlink_to(Path(wheel.origin).with_name("git-annex"))
+    return folder
 
 
 @pytest.fixture(scope="session")
