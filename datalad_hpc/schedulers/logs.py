@@ -187,7 +187,12 @@ def _log_file(pattern: _Pattern, known: Mapping[str, str | int]) -> LogFile | No
     parts = [pattern.folder, *_split(pattern.text, LETTERS)]
     is_glob = any(isinstance(part, _Placeholder) and part.letter not in known for part in parts)
     path = _normalise(_as_glob(parts, known) if is_glob else _fill(parts, known))
-    return None if path.startswith("/dev/") else LogFile(path, is_glob)
+    return None if _is_device(path) else LogFile(path, is_glob)
+
+
+def _is_device(path: str) -> bool:
+    """In ``/dev/shm`` are files: it is the memory that is used as a disk."""
+    return path.startswith("/dev/") and not path.startswith("/dev/shm/")
 
 
 def _fill(parts: list[str | _Placeholder], values: Mapping[str, str | int]) -> str:

@@ -96,6 +96,7 @@ def test_a_backslash_protects_any_name(name: str) -> None:
         (("-o", "/dev/null"), []),
         (("-o", "none", "-e", "NONE"), []),
         (("-o", "/dev/pts/%N"), []),
+        (("-o", "/dev/shm/ds/%j.out"), ["/dev/shm/ds/77.out"]),
         (("-o", "/dev/null", "-e", "%j.err"), ["/w/77.err"]),
         (("-o", ""), []),
     ],
