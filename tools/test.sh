@@ -26,6 +26,6 @@ if ! { reason=$("$tools/boot-slurm.sh" 2>&1 >&3); } 3>&1; then
 fi
 # DataLad complains where Git knows no name; the tests bring one of their own.
 export GIT_AUTHOR_NAME=Tester GIT_AUTHOR_EMAIL=tester@example.com
-# More workers would only wait for the one scheduler.
-workers=$(nproc)
+# Half of the time a test waits for a job. More workers than four would all wait for one scheduler.
+workers=$((2 * $(nproc)))
 exec python -m pytest -n $((workers < 4 ? workers : 4)) --dist loadgroup "$@"
