@@ -47,6 +47,8 @@ lint: $(VENV)/.installed-lint  ## run ruff, mypy and codespell
 	$(IN_VENV) codespell
 
 docs: $(VENV)/.installed-docs  ## build the documentation and the man pages into docs/build
+	@# Pages of modules that are gone would be complained of.
+	@rm -rf docs/source/generated
 	$(IN_VENV) $(SPHINX) docs/source docs/build/html
 	$(IN_VENV) $(SPHINX) -b man docs/source docs/build/man
 

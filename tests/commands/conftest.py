@@ -41,7 +41,8 @@ class Lab:
             path.unlink()
         path.write_text(f"#!/bin/bash\n{text}\n")
         self.git(*PLAIN, "add", "--", name)
-        self.git(*PLAIN, "commit", "--quiet", "--no-verify", "-m", f"Write {name}", "--", name)
+        if self.git(*PLAIN, "diff", "--cached", "--name-only", "--", name):
+            self.git(*PLAIN, "commit", "--quiet", "--no-verify", "-m", f"Write {name}", "--", name)
 
     def write(self, name: str, text: str = "content\n") -> None:
         """Save a file in the dataset; it goes to the annex."""
