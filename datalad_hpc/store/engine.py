@@ -106,20 +106,30 @@ def _begin(timeout: float, connection: Connection) -> None:
     """
     reads_only = connection.get_execution_options().get("reads_only")
     give_up = time.monotonic() + timeout
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(min(STEP, timeout) * 1000)}")
+    _tell(connection, f"PRAGMA busy_timeout = {int(min(STEP, timeout) * 1000)}")
     while True:
         try:
-            connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+            _tell(connection, "BEGIN" if reads_only else "BEGIN IMMEDIATE")
             if reads_only:
                 # Its lock is taken with the first look at the file.
-                connection.exec_driver_sql("PRAGMA schema_version")
+                _tell(connection, "PRAGMA schema_version")
             break
         except OperationalError as error:
             with contextlib.suppress(OperationalError):
-                connection.exec_driver_sql("ROLLBACK")
+                _tell(connection, "ROLLBACK")
             if LOCKED not in str(error.orig) or time.monotonic() > give_up:
                 raise
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
+    _tell(connection, f"PRAGMA busy_timeout = {int(timeout * 1000)}")
+
+
+def _tell(connection: Connection, statement: str) -> None:
+    """Execute a statement, the answer of which nobody wants.
+
+    It has to be closed: a statement that was not read to its end keeps SQLite's read lock, even
+    when its connection is closed, until Python collects it. The next command of this process
+    would wait for that in vain.
+    """
+    connection.exec_driver_sql(statement).close()
 
 
 def prepare_schema(connection: Connection, url: str, timeout: float) -> None:

@@ -12,8 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.engine.default import DefaultDialect
 
 from datalad_hpc.errors import OutputsClaimed, StoreUnusable
 from datalad_hpc.job import Job
@@ -222,3 +224,24 @@ def test_whether_a_store_exists_is_told_without_making_it(url: str) -> None:
     assert store_exists(url)
     assert store_exists(file_of(url))
     assert store_exists("postgresql://localhost/none")
+
+
+def test_what_was_read_holds_no_lock_once_the_store_is_closed(
+    url: str, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even as long as Python keeps what has read it, until it looks for garbage."""
+    kept = []
+
+    def keep(self: Any, *arguments: Any) -> None:
+        kept.append(arguments[0])
+        execute(self, *arguments)
+
+    execute = DefaultDialect.do_execute
+    with open_store(url) as store:
+        store.reserve(new_job())
+    monkeypatch.setattr(DefaultDialect, "do_execute", keep)
+    with open_store(url) as store:
+        assert store.open_jobs()
+    with open_store(url, timeout=0.5) as store:
+        store.finished(())
+    assert kept
