@@ -102,7 +102,8 @@ def assert_kept(lab: Lab, results: list[dict[str, Any]]) -> None:
     """The job is as before, and the user is told that no output is lost and how to go on."""
     (said,) = results
     assert said["status"] == "error"
-    assert any(word in text_of(said) for word in ("room", "No space left", "write")), text_of(said)
+    told = ("room", "No space left", "write", "disk is full")
+    assert any(words in text_of(said) for words in told), text_of(said)
     assert "`datalad finish` again" in text_of(said), text_of(said)
     assert len(lab.listed()) == 1
     assert commits(lab) == 0

@@ -10,8 +10,9 @@ import pytest
 from datalad_hpc.schedulers.slurm_exactness import is_inexact, made_exact
 from datalad_hpc.status import JobStatus, Phase, TaskStatus
 
-NOW = datetime.now(timezone.utc)
-LONG_AGO = NOW - timedelta(hours=1)
+# The tests may run long after this was read.
+NOW = datetime.now(timezone.utc) + timedelta(hours=2)
+LONG_AGO = NOW - timedelta(hours=3)
 
 
 def status(state: str, reason: str = "", **more: Any) -> JobStatus:
