@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from datalad_hpc.errors import SchedulerUnreachable
@@ -159,10 +160,8 @@ class Inquiry:
 
     def _is_all_there_is(self) -> bool:
         """Whether this cluster's queue is all that could be asked: there is no accounting."""
-        try:
-            return slurm_queue.parse_settings(self.ask(slurm_queue.settings_command())).alone
-        except SchedulerUnreachable:
-            return False
+        settings = self._settings()
+        return settings is not None and settings.alone
 
     def _settled(
         self,
@@ -177,6 +176,8 @@ class Inquiry:
         Where it gives none, nothing can be said of those that are doubtful.
         """
         settled, stubs = dict(statuses), stubs_of(rows)
+        # Asked once for all jobs, and only where a task is missing.
+        settings = cache(self._settings)
         told = {key.job_id: statuses.get(key.job_id) for key in doubtful}
         keys = [*doubtful, *inexact]
         try:
@@ -190,7 +191,7 @@ class Inquiry:
             status = joined(told[key.job_id], queued.get(key.job_id))
             if status is None:
                 continue
-            if missing_tasks(key, status) and self._queue_remembers(key):
+            if missing_tasks(key, status) and _remembers(settings(), key):
                 status = without_trace(key, status)
             settled[key.job_id] = with_usage(status, stubs.get(key.job_id))
         return settled
@@ -206,15 +207,17 @@ class Inquiry:
             lgr.warning("Slurm gave no answer about job %s: %s", named, why)
         return dict.fromkeys(key.job_id for key in keys)
 
-    def _queue_remembers(self, key: JobKey) -> bool:
-        """Whether the queue has all of a job that was ever started; known of this cluster only."""
-        if key.cluster:
-            return False
+    def _settings(self) -> slurm_queue.Settings | None:
+        """What the controller is set to; ``None`` where it gives no answer."""
         try:
-            settings = slurm_queue.parse_settings(self.ask(slurm_queue.settings_command()))
+            return slurm_queue.parse_settings(self.ask(slurm_queue.settings_command()))
         except SchedulerUnreachable:
-            return False
-        return settings.remembers(key.submitted)
+            return None
+
+
+def _remembers(settings: slurm_queue.Settings | None, key: JobKey) -> bool:
+    """Whether the queue has all of a job that was ever started; known of this cluster only."""
+    return settings is not None and not key.cluster and settings.remembers(key.submitted)
 
 
 def _tell_no_queue(why: SchedulerUnreachable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -203,6 +204,20 @@ def test_a_task_that_was_cancelled_while_it_waited_is_not_live_for_ever(desk: De
     status = desk.wait(key, lambda status: len(status.tasks) == 3)
     assert states(desk.end(key)) == {0: "COMPLETED", 1: "CANCELLED", 2: "COMPLETED"}
     assert "no record" in status.tasks[1].reason
+
+
+def test_the_settings_are_asked_for_once_for_all_arrays_that_lack_a_task(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("--hold", "--array=0-1", "--wrap", "true")
+    keys = [desk.submit(*asked, tasks=(0, 1)) for _ in range(2)]
+    for key in keys:
+        control("scancel", f"{key.job_id}_1")
+    scontrol = shutil.which("scontrol")
+    stand_in(tmp_path, monkeypatch, "scontrol", f'exec {scontrol} "$@"')
+    told = desk.slurm.status(keys, facts=False)
+    assert [states(told[key.job_id]) for key in keys] == [{0: "PENDING", 1: "CANCELLED"}] * 2
+    assert calls(tmp_path, "scontrol") == 1
 
 
 def test_components_of_a_heterogeneous_job(desk: Desk) -> None:
