@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from datalad_hpc.cancel.asking import asked_to_end, wait_for_ends
+from datalad_hpc.cancel.asking import asked_to_end, tokens_of, wait_for_ends
 from datalad_hpc.cancel.ends import Closed, close_ended
 from datalad_hpc.cancel.outcomes import Outcome, result_of
 from datalad_hpc.cancel.targets import Target, chosen
@@ -93,7 +93,7 @@ def _end(this: Round, targets: Sequence[Target], answers: Answers) -> Iterator[R
     # Somebody has cancelled them already, and the user wants the same.
     by_name = bool(this.wishes.job_ids)
     ended = [each.ended_units(answers.of(each.job), begun=by_name) for each in targets]
-    wish_end(this.store, [unit for units in ended for unit in units])
+    wish_end(this.store, [unit for units in ended for unit in units], tokens_of(targets))
     wait_for_ends(this, targets, answers)
     yield from _outcomes(this, targets, answers, {each.job.key for each in live})
 

@@ -16,7 +16,6 @@ from datalad_hpc.polling import Answers, ask
 from datalad_hpc.results import Result, error_result, job_result, result
 from datalad_hpc.retries.attempting import attempt, would_run
 from datalad_hpc.retries.choosing import ACTION, Failed, Wishes, failed
-from datalad_hpc.retries.ending import ended
 from datalad_hpc.retries.recent import Recent
 from datalad_hpc.scheduling import settle
 
@@ -67,12 +66,12 @@ def _each(
         return answers
 
     recent = Recent(asked)
-    failures = recent().failures
-    yield from (error_result(ACTION, this.root, error) for error in failures)
-    some = bool(failures) or not jobs
+    some = bool(recent().failures) or not jobs
+    yield from (error_result(ACTION, this.root, error) for error in recent.failures())
     for found in failed(this, jobs, recent, wishes):
         some = True
         yield _outcome(this, found, wishes, dry) if isinstance(found, Failed) else found
+    yield from (error_result(ACTION, this.root, error) for error in recent.failures())
     if not some:
         yield result(ACTION, this.root, "notneeded", "No open job has failed")
 
@@ -81,7 +80,7 @@ def _outcome(this: Round, found: Failed, wishes: Wishes, dry: bool) -> Result:
     try:
         if dry:
             return _report(this, found, *would_run(this, found, wishes))
-        return attempt(this, ended(this, found), wishes)
+        return attempt(this, found, wishes)
     except HpcError as error:
         may_run = isinstance(error, SubmissionUncertain | SubmissionUntracked)
         not_so = "" if may_run else " was not submitted again and stays open as it was"

@@ -38,7 +38,7 @@ def asked_to_end(this: Round, targets: Sequence[Target], answers: Answers) -> di
     failed: dict[int, str] = {}
     # Ctrl-C waits until the scheduler knows what the store says.
     with held_off():
-        wish_end(this.store, _units(targets, answers))
+        wish_end(this.store, _units(targets, answers), tokens_of(targets))
         for name, asked in of_scheduler.items():
             failed |= _tell(this, name, asked, answers)
     return failed
@@ -58,8 +58,14 @@ def _tell(this: Round, name: str, targets: Sequence[Target], answers: Answers) -
         if job_id in refused
     }
     # It is not ours to end; should somebody else do so, that is for the user to judge.
-    forget_wish(this.store, _units([each for each in targets if each.job.key in denied], answers))
+    units = _units([each for each in targets if each.job.key in denied], answers)
+    forget_wish(this.store, units, tokens_of(targets))
     return denied
+
+
+def tokens_of(targets: Sequence[Target]) -> dict[int, str]:
+    """What tells these submissions from later ones of the same jobs, by the jobs' rows."""
+    return {target.job.key: target.job.token for target in targets}
 
 
 def _units(targets: Sequence[Target], answers: Answers) -> list[Unit]:

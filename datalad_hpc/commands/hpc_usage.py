@@ -42,8 +42,9 @@ class HpcUsage(Interface):
             action=AllJobIds,
             doc="""ids of jobs, or ID_TASK for one task, or revisions as git log
             takes them: a range such as HEAD~5.. or a branch, or one commit.
-            By default all jobs in the job store, or in a clone that has
-            none all in the history of what is checked out.""",
+            By default all jobs in the job store that were committed or given
+            up, or in a clone that has none all in the history of what is
+            checked out.""",
         ),
         dataset=dataset_option,
         tasks=Parameter(

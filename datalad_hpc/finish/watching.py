@@ -63,5 +63,6 @@ def ends_of(this: Round, job: Job, answers: Answers) -> Iterator[Hashable]:
 
 
 def states_text(states: Counter[str]) -> str:
-    """How many tasks are in which state, for people."""
-    return ", ".join(f"{state} {number:,}" for state, number in states.most_common())
+    """How many tasks are in which state, for people; the same text for the same numbers."""
+    ordered = sorted(states.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{state} {number:,}" for state, number in ordered)

@@ -16,6 +16,7 @@ from datalad_hpc.plans.resources import OF_ANYBODY
 from datalad_hpc.plans.waiting import planned
 from datalad_hpc.results import Result, job_result
 from datalad_hpc.retries.choosing import ACTION, Failed, Wishes, tries
+from datalad_hpc.retries.ending import ended
 from datalad_hpc.scheduling import new_job
 from datalad_hpc.staging.sending import check_alternative
 from datalad_hpc.status import Submission, TaskStatus
@@ -102,6 +103,8 @@ def attempt(this: Round, found: Failed, wishes: Wishes) -> Result:
     wanted, options = asked(this, found, wishes)
     plan = planned(workplace, store, scheduler, this.scheduler_named, wanted.to_run, job.depends_on)
     plan = checked(plan, found, options)
+    # Not before it is certain that it can run again: it would be ended for nothing.
+    found = ended(this, found)
     with submission_lock(workplace, plan.token) as descriptor:
         fresh = new_job(workplace, plan, scheduler)
         logs = log_claims(workplace, plan, plan.token)

@@ -56,7 +56,9 @@ class Failed:
 
     @property
     def indices(self) -> tuple[int, ...]:
-        """Of its tasks; none of a plain job."""
+        """Of its tasks; none of a plain job, nor of a heterogeneous one, which has components."""
+        if self.job.tasks is None:
+            return ()
         return tuple(sorted(task.index for task in self.tasks if task.index is not None))
 
     @property
@@ -182,8 +184,8 @@ def _without_cancelled(this: Round, found: Failed, wishes: Wishes) -> Result | F
 def _ended(found: Failed) -> Iterator[int | None]:
     """Indices of the tasks that the user ended, or anybody else.
 
-    For tasks of plain arrays no mark is kept: there the scheduler's word counts. It is the same for
-    a job that never began since what it waits for has failed.
+    For tasks of plain arrays no mark is kept: there the scheduler's word counts. Nobody has ended a
+    job that never began since what it waits for has failed.
     """
     marked = {part.index for part in found.job.parts if part.cancelled}
     never_began = all(
@@ -192,7 +194,8 @@ def _ended(found: Failed) -> Iterator[int | None]:
     for task in found.tasks:
         failure = failure_of(task)
         cancelled = failure is not None and failure.cause is Cause.CANCELLED
-        if task.index in marked or (cancelled and not (found.job.depends_on and never_began)):
+        in_vain = found.job.depends_on and never_began
+        if task.index in marked or (failure and cancelled and (failure.by or not in_vain)):
             yield task.index
 
 

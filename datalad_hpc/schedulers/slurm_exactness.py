@@ -55,11 +55,13 @@ def made_exact(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | 
     if told is None or queued is None:
         return told
     known = {task.index: task for task in queued.tasks}
-    tasks = (_made_exact(task, known.get(task.index, task)) for task in told.tasks)
+    tasks = (_made_exact(task, known.get(task.index)) for task in told.tasks)
     return replace(told, tasks=tuple(tasks))
 
 
-def _made_exact(told: TaskStatus, queued: TaskStatus) -> TaskStatus:
+def _made_exact(told: TaskStatus, queued: TaskStatus | None) -> TaskStatus:
+    if queued is None:
+        return told
     if queued.state == told.state and (told.state == "PENDING" or _gave_up_waiting(told)):
         return replace(told, reason=f"{whom_of(told)}{queued.reason}".removesuffix(", "))
     is_folded = queued.exit_code == (told.exit_code or 0) + TAKEN_AWAY

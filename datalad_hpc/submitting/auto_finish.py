@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from datalad_hpc.errors import BadRequest, SchedulerUnreachable, SubmissionUncertain
+from datalad_hpc.errors import HpcError, SubmissionUncertain
 from datalad_hpc.job import Job, Request
 from datalad_hpc.plans.planning import Plan
 from datalad_hpc.plans.resources import as_arguments, merged, read_resources
@@ -122,7 +122,7 @@ def with_auto_finish(
         also = [job.label for job in _before(store, plan.waits.rows)]
         job_id = _submit(workplace, scheduler, auto_finish_command(workplace, plan, ids, also))
         told = f"; job {job_id} finishes it when it is over"
-    except (BadRequest, SubmissionUncertain, SchedulerUnreachable, OSError) as error:
+    except (HpcError, OSError) as error:
         job_id = ""
         doubt = isinstance(error, SubmissionUncertain)
         what = "may not have been submitted" if doubt else "could not be submitted"

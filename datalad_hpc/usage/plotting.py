@@ -148,7 +148,8 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
         axes.plot(edges, [*asked, asked[-1]], drawstyle="steps-post", color=ASKED, linewidth=1.8)
     failed = [at for at, (_, _, failed) in enumerate(pairs) if failed]
     shown = failed[:: len(failed) // MOST_MARKS + 1]
-    axes.scatter([at + 1 for at in shown], [used[at] for at in shown], **_CROSS)
+    # What ended at once lies below a logarithmic axis.
+    axes.scatter([at + 1 for at in shown], [max(used[at], base) for at in shown], **_CROSS)
     axes.set_xlim(edges[0], edges[-1])
     axes.locator_params(axis="x", integer=True)
     axes.set_ylabel(name + " (logarithmic)" * (axes.get_yscale() == "log"))

@@ -49,9 +49,9 @@ def suggestion_lines(suggestions: Sequence[Result]) -> Iterator[str]:
         yield f"Nothing follows for {program}: {_why_nothing(others[0])}"
     elif others:
         ((why, number),) = Counter(map(_why_nothing, others)).most_common(1)
-        whose = "" if number == len(others) else f"for {number:,} of them: "
+        whose = "" if number == len(others) else f" ({number:,} of them)"
         which = f"{len(others):,} {'other ' * bool(useful)}programs"
-        yield f"Nothing follows for {which}: {whose}{why}"
+        yield f"Nothing follows for {which}: {why}{whose}"
 
 
 def _why_nothing(told: Result) -> str:

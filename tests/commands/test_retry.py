@@ -349,6 +349,35 @@ def test_what_waits_in_vain_is_ended_and_submitted_again(dataset: Any) -> None:
     assert [each["status"] for each in lab.finish()] == ["ok", "ok"]
 
 
+@pytest.mark.slurm
+def test_what_waits_in_vain_goes_on_waiting_where_it_cannot_run_again(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.script(f"{GATE}exit 3", "one.sh")
+    first = lab.schedule("sbatch one.sh", outputs=["made"])["slurm_job_id"]
+    command = "sbatch --kill-on-invalid-dep=no --wrap='cat made > copy'"
+    waiting = lab.schedule(command, inputs=["made"], outputs=["copy"])["slurm_job_id"]
+    let_go(lab)
+    wait_for(lambda: lab.listed()[first]["slurm_job_status"] == "FAILED")
+    (said,) = retry(lab, waiting)
+    assert said["status"] == "impossible"
+    assert f"Job {waiting} was not submitted again and stays open as it was" in text_of(said)
+    assert says("squeue", "-ho", "%T", "-j", waiting).strip() == "PENDING"
+
+
+@pytest.mark.slurm
+def test_who_was_cancelled_while_it_waited_for_another_is_left_alone(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.script(f"{GATE}echo made > made", "one.sh")
+    lab.schedule("sbatch one.sh", outputs=["made"])
+    waiting = lab.schedule("cat made > copy", inputs=["made"], outputs=["copy"])["slurm_job_id"]
+    says("scancel", waiting)
+    wait_for(lambda: "CANCELLED" in lab.listed()[waiting]["slurm_job_status"])
+    wait_for(lambda: "by" in lab.listed()[waiting]["failure"])
+    (said,) = retry(lab)
+    assert (said["status"], said["slurm_job_id"]) == ("notneeded", waiting), text_of(said)
+    let_go(lab)
+
+
 # Nothing is lost
 
 

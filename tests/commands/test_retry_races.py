@@ -87,6 +87,8 @@ def test_what_was_submitted_again_meanwhile_is_not_closed_by_hpc_cancel(
     assert (again["status"], said["status"]) == ("ok", "impossible"), text_of(said)
     assert f"may run as job {again['slurm_job_id']}" in text_of(said)
     assert_held(lab, again["slurm_job_id"])
+    # Nobody wanted the end of this one.
+    assert ask_store(lab, "SELECT cancelled FROM jobs") == [("",)]
 
 
 def test_what_a_finish_that_died_may_have_committed_is_not_submitted_again(
@@ -105,6 +107,21 @@ def test_what_a_finish_that_died_may_have_committed_is_not_submitted_again(
     assert said["status"] == "notneeded", text_of(said)
     (done,) = lab.finish(first)
     assert "before an interruption" in text_of(done)
+
+
+def test_a_scheduler_that_gives_no_answer_keeps_no_other_from_its_jobs(
+    local_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_lab.script("exit 3")
+    jobs = [local_lab.schedule("sbatch job.sh", outputs=[name]) for name in "abc"]
+    local_lab.wait()
+    lost = jobs[0]["slurm_job_id"]
+    ask_store(local_lab, f"UPDATE jobs SET scheduler = 'gone' WHERE job_id = '{lost}'")
+    monkeypatch.setattr(recent, "STALE", -1.0)
+    told, *again = retry(local_lab)
+    assert told["status"] == "impossible"
+    assert "'gone'" in text_of(told)
+    assert [res["status"] for res in again] == ["ok", "ok"], list(map(text_of, again))
 
 
 @pytest.mark.slurm

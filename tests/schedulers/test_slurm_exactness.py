@@ -56,8 +56,9 @@ def test_a_better_reason_of_accounting_stays() -> None:
 
 
 def test_a_queue_that_has_forgotten_changes_nothing() -> None:
-    told = status("CANCELLED", "Dependency", ended=NOW)
+    told = status("CANCELLED", "by ada, Dependency", ended=NOW)
     assert made_exact(told, None) == told
+    assert made_exact(told, JobStatus("7", ())) == told
 
 
 def test_who_cancelled_is_all_that_is_known() -> None:

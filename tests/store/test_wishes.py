@@ -13,8 +13,18 @@ def test_a_job_that_was_finished_meanwhile_has_no_wish(store: Store, new_job: Ne
     for number, job in enumerate(jobs):
         store.opened(job, Submission(str(number)), ())
     store.finished([over.unit])
-    wish_end(store, [over.unit, still.unit])
+    tokens = {job.key: job.token for job in jobs}
+    wish_end(store, [over.unit, still.unit], tokens)
     kept = store.jobs_of([over.key, still.key])
     assert [bool(job.cancelled) for job in kept] == [False, True]
-    forget_wish(store, [still.unit])
+    forget_wish(store, [still.unit], tokens)
     assert not store.jobs_of([still.key])[0].cancelled
+
+
+def test_a_job_that_was_submitted_again_meanwhile_has_no_wish(
+    store: Store, new_job: NewJob
+) -> None:
+    job = store.reserve(new_job("a"))
+    store.opened(job, Submission("1"), ())
+    wish_end(store, [job.unit], {job.key: "of an earlier submission"})
+    assert not store.jobs_of([job.key])[0].cancelled

@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 from matplotlib import image
+from matplotlib.figure import Figure
 
 from datalad_hpc.errors import BadRequest
 from datalad_hpc.spent import Asked, Measured
-from datalad_hpc.usage.plotting import draw, refuse_unfit
+from datalad_hpc.usage.plotting import _draw_panel, _panels, draw, refuse_unfit
 from datalad_hpc.usage.table import table
 from datalad_hpc.usage.values import JobUse, TaskUse
 
@@ -42,6 +43,18 @@ def test_a_picture_of_few_and_of_many(tmp_path: Path, number: int) -> None:
     assert height > width > 1000
     assert [each.name for each in tmp_path.iterdir()] == ["usage.png"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_what_failed_at_once_has_its_cross_on_a_logarithmic_axis() -> None:
+    ends = [("FAILED", 0.0), ("COMPLETED", 10.0), ("COMPLETED", 20.0)]
+    tasks = [TaskUse(at, state, Measured(span, span, G)) for at, (state, span) in enumerate(ends)]
+    whole = JobUse.of("7", "slurm", "./fit", Asked(cpus=2, memory=4 * G, time_limit=36000), tasks)
+    (times, *_others) = _panels(list(whole.each_task()))
+    axes = Figure().subplots()
+    _draw_panel(axes, times)
+    assert axes.get_yscale() == "log"
+    ((_, height),) = axes.collections[-1].get_offsets()
+    assert height >= axes.get_ylim()[0] > 0
 
 
 def _umask() -> int:
