@@ -152,7 +152,7 @@ def _none(look: Look) -> Result:
 
 
 def _missing(look: Look, name: str, found: Sequence[Job]) -> Result:
-    way = "`datalad finish --list-open-jobs` lists those that are open"
+    way = "`datalad hpc-status --all` lists all"
     text = f"There is no job {name} in this dataset; {way}"
     for job in found:
         for job_id in all_ids(job):
