@@ -4,9 +4,9 @@ The only room that knows SQLAlchemy. Import it inside a command's ``__call__``:
 it takes 100 ms that nobody who asks for help should pay.
 """
 
-from datalad_hpc.collection import paused
+from datalad_hpc.collection import importing
 
-with paused():
+with importing():
     from datalad_hpc.store.engine import store_exists
     from datalad_hpc.store.jobs import Store, open_store
 

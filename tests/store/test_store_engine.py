@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import signal
@@ -245,3 +246,15 @@ def test_what_was_read_holds_no_lock_once_the_store_is_closed(
     with open_store(url, timeout=0.5) as store:
         store.finished(())
     assert kept
+
+
+def test_what_is_read_in_each_round_can_be_collected(
+    url: str, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``finish --wait`` reads the store for days; only imports stay for ever."""
+    monkeypatch.setattr("datalad.get_apimode", lambda: "cmdline")
+    with open_store(url) as store:
+        store.reserve(new_job())
+        before = gc.get_freeze_count()
+        assert store.open_jobs()
+        assert gc.get_freeze_count() == before
