@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from datalad_hpc.errors import StoreUnusable
+from datalad_hpc.submitting import auto_finish
 from datalad_hpc.submitting.auto_finish import _like
 from tests.commands.conftest import QUIET, Lab, ask_store, stand_in, text_of
 from tests.commands.soundness import assert_sound
@@ -103,6 +105,22 @@ def test_what_the_site_would_not_take(dataset: Dataset, scheduler_name: str) -> 
     assert f"run `datalad finish {job}` when it is over" in text_of(res)
     lab.wait()
     assert [res["status"] for res in lab.finish()] == ["ok"]
+
+
+def test_a_store_that_cannot_be_read_by_then(
+    local_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job itself has been submitted, and is said to be."""
+
+    def locked(*arguments: Any) -> Any:
+        raise StoreUnusable("The job store is locked")
+
+    monkeypatch.setattr(auto_finish, "_before", locked)
+    job = local_lab.schedule("echo x > out.txt", outputs=["out.txt"], auto_finish=True)
+    assert job["status"] == "ok"
+    assert "its automatic finish could not be submitted (The job store is locked)" in text_of(job)
+    local_lab.wait()
+    assert local_lab.finish()[-1]["status"] == "ok"
 
 
 def test_a_setting_that_cannot_be_understood(local_lab: Lab) -> None:

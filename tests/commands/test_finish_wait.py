@@ -27,6 +27,7 @@ import pytest
 from datalad_hpc import finishing, waiting
 from datalad_hpc.errors import SaveLockHeld
 from datalad_hpc.finish.rounds import Round, Wishes
+from datalad_hpc.finish.watching import states_text
 from datalad_hpc.schedulers import scheduler_loader
 from datalad_hpc.schedulers.local import Local
 from datalad_hpc.schedulers.slurm import Slurm
@@ -195,6 +196,13 @@ def test_failed_jobs_are_closed_when_they_fail(waiter: Lab) -> None:
     let_end(waiter, "good")
     assert process.wait(60) == 0
     assert waiter.listed() == {}
+
+
+def test_states_of_equal_number_keep_their_places() -> None:
+    """Otherwise a line would tell of a change where there is none."""
+    one, other = Counter(RUNNING=1, FAILED=1), Counter(FAILED=1, RUNNING=1)
+    assert states_text(one) == states_text(other) == "FAILED 1, RUNNING 1"
+    assert states_text(Counter(FAILED=1, RUNNING=1200)) == "RUNNING 1,200, FAILED 1"
 
 
 def test_when_the_time_is_over(waiter: Lab) -> None:

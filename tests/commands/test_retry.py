@@ -378,6 +378,20 @@ def test_who_was_cancelled_while_it_waited_for_another_is_left_alone(dataset: An
     let_go(lab)
 
 
+@pytest.mark.slurm
+def test_components_of_a_heterogeneous_job_are_no_tasks(dataset: Any) -> None:
+    lab = Lab(dataset, "slurm")
+    lab.script("#SBATCH -n1\n#SBATCH hetjob\n#SBATCH -n1\necho x > out")
+    job = lab.schedule("sbatch --hold job.sh", outputs=["out"])["slurm_job_id"]
+    says("scancel", job)
+    wait_for(lambda: "CANCELLED" in lab.listed()[job]["slurm_job_status"])
+    (shown,) = retry(lab, job, report=True)
+    assert shown["status"] == "ok", text_of(shown)
+    assert not any("--array" in word for word in shown["argv"])
+    (again,) = retry(lab, job)
+    assert again["status"] == "ok", text_of(again)
+
+
 # Nothing is lost
 
 
