@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from datalad_hpc.failures import BY_WHOM, whom_of
 from datalad_hpc.schedulers.slurm_states import TAKEN_AWAY
-from datalad_hpc.status import JobStatus, TaskStatus
+from datalad_hpc.status import JobStatus, Phase, TaskStatus
 
 QUEUE_KEEPS = timedelta(minutes=5)
 """How long the queue has a job after its end, unless a site has set its MinJobAge."""
@@ -62,6 +62,9 @@ def made_exact(told: JobStatus | None, queued: JobStatus | None) -> JobStatus | 
 def _made_exact(told: TaskStatus, queued: TaskStatus | None) -> TaskStatus:
     if queued is None:
         return told
+    # Somebody has requeued it, of which accounting has not heard yet.
+    if queued.phase is Phase.LIVE and told.phase is not Phase.LIVE:
+        return queued
     if queued.state == told.state and (told.state == "PENDING" or _gave_up_waiting(told)):
         return replace(told, reason=f"{whom_of(told)}{queued.reason}".removesuffix(", "))
     is_folded = queued.exit_code == (told.exit_code or 0) + TAKEN_AWAY

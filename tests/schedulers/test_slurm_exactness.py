@@ -61,6 +61,11 @@ def test_a_queue_that_has_forgotten_changes_nothing() -> None:
     assert made_exact(told, JobStatus("7", ())) == told
 
 
+def test_what_was_requeued_since_is_live() -> None:
+    queued = status("PENDING", "JobHeldUser")
+    assert made_exact(status("FAILED", exit_code=3, ended=NOW), queued) == queued
+
+
 def test_who_cancelled_is_all_that_is_known() -> None:
     told = status("CANCELLED", "by ada", ended=NOW)
     assert made_exact(told, status("CANCELLED")) == told
